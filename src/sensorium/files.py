@@ -1,0 +1,152 @@
+"""Files that are either whole or absent: atomic writes, staged folders, hashes, disk errors made clear.
+
+A file is written beside its destination and renamed over it, a folder likewise, so that neither a full
+disk nor `kill -9` leaves half of one behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from sensorium.errors import InputError, SensoriumError
+
+StrPath = str | os.PathLike[str]
+
+
+class DiskError(SensoriumError):
+    """The file system refused a write: it is full, read-only, or not ours to write in."""
+
+
+@contextmanager
+def disk_errors(path: StrPath) -> Iterator[None]:
+    """Turn the operating system's refusals into a `DiskError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskError("no space left on the device", where=str(path), fix="Free some space or choose another --out") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise DiskError("not allowed to write here", where=str(path), fix="Choose a folder that you may write in") from error
+        raise
+
+
+@contextmanager
+def atomic_file(path: StrPath) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; rename it to `path` if the block succeeds.
+
+    Raises:
+        DiskError: the disk is full or may not be written.
+    """
+    target = Path(path)
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        os.close(descriptor)
+        part = Path(name)
+        try:
+            yield part
+            _sync(part)
+            part.chmod(0o644)
+            os.replace(part, target)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def write_text(path: StrPath, text: str) -> None:
+    """Write a UTF-8 file atomically."""
+    with atomic_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: StrPath, value: Any) -> None:
+    """Write indented UTF-8 JSON atomically, with a final newline."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def atomic_folder(path: StrPath, *, force: bool = False) -> Iterator[Path]:
+    """Yield an empty folder beside `path`; it takes `path`'s place if the block succeeds.
+
+    Args:
+        path: the folder to make.
+        force: replace what stands there. Without it, something at `path` (other than an empty folder)
+            is an error, raised before any work is done.
+
+    Raises:
+        InputError: `path` exists and `force` is off.
+        DiskError: the disk is full or may not be written.
+    """
+    target = Path(path)
+    refuse_existing(target, force=force)
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+        try:
+            yield part
+            part.chmod(0o755)
+            replace_folder(part, target)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def replace_folder(part: Path, target: Path) -> None:
+    """Rename the folder `part` to `target`, moving what stands there out of the way first."""
+    old: Path | None = None
+    if target.exists() or target.is_symlink():
+        old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent)) / "old"
+        os.replace(target, old)
+    try:
+        os.replace(part, target)
+    except OSError:
+        if old is not None:
+            os.replace(old, target)
+        raise
+    finally:
+        if old is not None:
+            shutil.rmtree(old.parent, ignore_errors=True)
+
+
+def refuse_existing(path: StrPath, *, force: bool = False) -> None:
+    """Raise if an output would overwrite something of the user's.
+
+    Raises:
+        InputError: `path` is a file, or a folder that is not empty, and `force` is off.
+    """
+    target = Path(path)
+    occupied = target.is_dir() and any(target.iterdir()) if target.is_dir() else target.exists()
+    if occupied and not force:
+        raise InputError("already exists", where=str(path), fix="Choose another --out, or pass --force to replace it")
+
+
+def file_hash(path: StrPath) -> str:
+    """128-bit xxHash of a file's bytes, as 32 hexadecimal digits."""
+    digest = xxhash.xxh3_128()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def text_hash(text: str) -> str:
+    """128-bit xxHash of a text's UTF-8 bytes, as 32 hexadecimal digits."""
+    return xxhash.xxh3_128(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Flush a file to the disk, where the file system can."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
