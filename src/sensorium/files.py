@@ -34,9 +34,13 @@ def disk_errors(path: StrPath) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskError("no space left on the device", where=str(path), fix="Free some space or choose another --out") from error
+            raise DiskError(
+                "no space left on the device", where=str(path), fix="Free some space or choose another --out"
+            ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise DiskError("not allowed to write here", where=str(path), fix="Choose a folder that you may write in") from error
+            raise DiskError(
+                "not allowed to write here", where=str(path), fix="Choose a folder that you may write in"
+            ) from error
         raise
 
 
@@ -125,7 +129,9 @@ def refuse_existing(path: StrPath, *, force: bool = False) -> None:
     target = Path(path)
     occupied = target.is_dir() and any(target.iterdir()) if target.is_dir() else target.exists()
     if occupied and not force:
-        raise InputError("already exists", where=str(path), fix="Choose another --out, or pass --force to replace it")
+        raise InputError(
+            "already exists", where=str(path), fix="Choose another --out, or pass --force to replace it"
+        )
 
 
 def file_hash(path: StrPath) -> str:

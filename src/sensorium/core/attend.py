@@ -1,0 +1,227 @@
+"""softmax(QKᵀ · scale) V, once to be read and three times to be fast.
+
+`eager` is the formula itself: the reference that the tests hold the others to, and the only one that returns
+the probabilities. `sdpa` is PyTorch's fused operator, `flex` FlexAttention, `varlen` runs packed documents one
+by one with no padding (PyTorch's varlen kernel on CUDA in half precision, one fused call a document elsewhere).
+
+`auto` chooses by the request; a back-end asked for by name serves the request or raises, and never falls back.
+A query that may see no key at all (left padding) gives zeros in every back-end.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from functools import cache
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from sensorium.core.mask import MaskSpec
+from sensorium.errors import CapabilityError, EngineError
+
+Backend = Literal["auto", "eager", "sdpa", "flex", "varlen"]
+Queries = Float[Tensor, "batch heads queries head_dim"]
+Keys = Float[Tensor, "batch kv_heads keys head_dim"]
+Scores = Float[Tensor, "batch heads queries keys"]
+Bias = Float[Tensor, "#batch heads queries keys"]
+
+
+def attend(
+    q: Queries,
+    k: Keys,
+    v: Keys,
+    *,
+    spec: MaskSpec,
+    scale: float | None = None,
+    bias: Bias | None = None,
+    dropout_p: float = 0.0,
+    need_probs: bool = False,
+    backend: Backend = "auto",
+) -> tuple[Queries, Scores | None]:
+    """Scaled dot-product attention (Vaswani et al. 2017) with grouped keys and values (Ainslie et al. 2023).
+
+    Args:
+        q: queries.
+        k: keys; `heads` is a multiple of `kv_heads`, and query head h reads key head h // (heads / kv_heads).
+        v: values.
+        spec: who may see whom.
+        scale: multiplies the scores; None means 1/sqrt(head_dim).
+        bias: added to the scaled scores before the softmax.
+        dropout_p: probability of dropping an attention probability; 0 outside training.
+        need_probs: also return the probabilities (before dropout); only `eager` can.
+        backend: which implementation; see the module's text.
+
+    Returns:
+        The attended values, and the probabilities if asked for.
+
+    Raises:
+        CapabilityError: the back-end asked for by name cannot serve this request.
+    """
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    chosen = _choose(q, spec, bias, need_probs) if backend == "auto" else backend
+    if need_probs and chosen != "eager":
+        raise CapabilityError(
+            f"attention back-end {chosen!r} returns no probabilities", fix="Use 'eager' or 'auto'"
+        )
+    match chosen:
+        case "eager":
+            out, probs = _eager(q, k, v, spec, scale, bias, dropout_p)
+            return out, probs if need_probs else None
+        case "sdpa":
+            return _sdpa(q, k, v, spec, scale, bias, dropout_p), None
+        case "flex":
+            return _flex(q, k, v, spec, scale, bias, dropout_p), None
+        case "varlen":
+            return _varlen(q, k, v, spec, scale, bias, dropout_p), None
+        case other:
+            raise CapabilityError(
+                f"unknown attention back-end {other!r}", fix="Known: auto, eager, sdpa, flex, varlen"
+            )
+
+
+def _choose(q: Queries, spec: MaskSpec, bias: Bias | None, need_probs: bool) -> Backend:
+    if need_probs:
+        return "eager"
+    if spec.lengths is not None and bias is None:
+        return "varlen"
+    return "sdpa"
+
+
+def _eager(
+    q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, bias: Bias | None, dropout_p: float
+) -> tuple[Queries, Scores]:
+    """The formula, written to be read."""
+    groups = q.shape[1] // k.shape[1]
+    k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
+    scores = q @ k.transpose(-1, -2) * scale
+    if bias is not None:
+        scores = scores + bias
+    allowed = spec.dense(q.shape[2], k.shape[2], q.device)
+    if allowed is not None:
+        scores = scores.masked_fill(~allowed, -math.inf)
+    probs = scores.softmax(dim=-1, dtype=torch.float32).to(q.dtype)
+    if allowed is not None:
+        probs = probs.masked_fill(~allowed.any(-1, keepdim=True), 0.0)
+    return F.dropout(probs, dropout_p) @ v, probs
+
+
+def _sdpa(
+    q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, bias: Bias | None, dropout_p: float
+) -> Queries:
+    n_queries, n_keys = q.shape[2], k.shape[2]
+    if n_queries == 1 and bias is None and spec.lengths is None and spec.q_offset == n_keys - 1:
+        return _single_query(q, k, v, spec, scale, dropout_p)
+    grouped = q.shape[1] != k.shape[1]
+    plain = spec.key_valid is None and spec.lengths is None and (spec.window is None or spec.window >= n_keys)
+    if bias is None and plain and spec.q_offset == 0 and (n_queries == n_keys or not spec.causal):
+        return F.scaled_dot_product_attention(
+            q, k, v, dropout_p=dropout_p, is_causal=spec.causal, scale=scale, enable_gqa=grouped
+        )
+    allowed = spec.dense(n_queries, n_keys, q.device)
+    if allowed is None:
+        return F.scaled_dot_product_attention(
+            q, k, v, attn_mask=bias, dropout_p=dropout_p, scale=scale, enable_gqa=grouped
+        )
+    # A row without a single key would give NaN: it is opened for the kernel and closed again in the result.
+    seeing = allowed.any(-1, keepdim=True)
+    mask = allowed | ~seeing
+    merged = mask if bias is None else bias.masked_fill(~mask, -math.inf)
+    out = F.scaled_dot_product_attention(
+        q, k, v, attn_mask=merged, dropout_p=dropout_p, scale=scale, enable_gqa=grouped
+    )
+    return out if spec.key_valid is None else out.masked_fill(~seeing, 0.0)
+
+
+def _single_query(q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, dropout_p: float) -> Queries:
+    """One decoding step. Query heads that share a key head become its queries, so nothing is repeated."""
+    batch, heads, _, head_dim = q.shape
+    valid = spec.key_valid
+    if spec.window is not None and spec.window < k.shape[2]:
+        k, v = k[:, :, -spec.window :], v[:, :, -spec.window :]
+        valid = None if valid is None else valid[:, -spec.window :]
+    mask = None if valid is None else valid[:, None, None, :]
+    grouped = q.view(batch, k.shape[1], -1, head_dim)
+    out = F.scaled_dot_product_attention(grouped, k, v, attn_mask=mask, dropout_p=dropout_p, scale=scale)
+    return out.reshape(batch, heads, 1, head_dim)
+
+
+def _varlen(
+    q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, bias: Bias | None, dropout_p: float
+) -> Queries:
+    if spec.lengths is None or bias is not None:
+        raise CapabilityError(
+            "attention back-end 'varlen' takes packed documents and no bias", fix="Use 'auto'"
+        )
+    half = q.dtype in (torch.float16, torch.bfloat16)
+    if q.is_cuda and half and dropout_p == 0.0 and _has_varlen_kernel():
+        return _varlen_kernel(q, k, v, spec, spec.lengths, scale)
+    return _one_by_one(q, k, v, spec, spec.lengths, scale, dropout_p)
+
+
+def _one_by_one(
+    q: Queries, k: Keys, v: Keys, spec: MaskSpec, lengths: tuple[int, ...], scale: float, dropout_p: float
+) -> Queries:
+    """One fused call a document. `split` and `cat` keep the backward pass linear in the number of tokens."""
+    alone = {length: MaskSpec(causal=spec.causal, window=spec.window) for length in set(lengths)}
+    parts = zip(lengths, *(torch.split(x, list(lengths), dim=2) for x in (q, k, v)), strict=True)
+    return torch.cat([_sdpa(qi, ki, vi, alone[n], scale, None, dropout_p) for n, qi, ki, vi in parts], dim=2)
+
+
+def _varlen_kernel(
+    q: Queries, k: Keys, v: Keys, spec: MaskSpec, lengths: tuple[int, ...], scale: float
+) -> Queries:
+    """PyTorch's variable-length flash kernel. Its windows count the tokens *beside* the query."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    groups = q.shape[1] // k.shape[1]
+    if groups > 1:
+        k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
+    query, key, value = (x[0].transpose(0, 1).contiguous() for x in (q, k, v))
+    sizes = torch.tensor(lengths, dtype=torch.int32, device=q.device)
+    starts = F.pad(sizes.cumsum(0, dtype=torch.int32), (1, 0))
+    reach = -1 if spec.window is None else spec.window - 1
+    window = (reach, 0 if spec.causal else reach)
+    longest = max(lengths)
+    out = varlen_attn(query, key, value, starts, starts, longest, longest, scale=scale, window_size=window)
+    if not isinstance(out, Tensor):
+        raise EngineError("PyTorch's varlen_attn returned more than the attended values")
+    return out.transpose(0, 1)[None]
+
+
+@cache
+def _has_varlen_kernel() -> bool:
+    """PyTorch brings it since 2.10."""
+    return importlib.util.find_spec("torch.nn.attention.varlen") is not None
+
+
+def _flex(
+    q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, bias: Bias | None, dropout_p: float
+) -> Queries:
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+    if dropout_p or bias is not None:
+        raise CapabilityError(
+            "attention back-end 'flex' takes neither dropout nor a bias", fix="Use 'auto' or 'sdpa'"
+        )
+    if not q.is_cuda and torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v)):
+        raise CapabilityError(
+            "attention back-end 'flex' has no backward pass on a CPU", fix="Use 'auto' or 'sdpa'"
+        )
+    block_mask = create_block_mask(
+        spec.mask_mod(q.device), q.shape[0], None, q.shape[2], k.shape[2], device=q.device.type
+    )
+    run = _compiled_flex() if q.is_cuda else flex_attention
+    out: Any = run(q, k, v, block_mask=block_mask, scale=scale, enable_gqa=q.shape[1] != k.shape[1])
+    return out  # type: ignore[no-any-return]
+
+
+@cache
+def _compiled_flex() -> Any:
+    """FlexAttention is fast only when compiled; compiled once, at the first use on a GPU."""
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention, dynamic=True)

@@ -1,0 +1,39 @@
+"""One Transformer block: attention and feed-forward, each a residual, with its norm before or after."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sensorium.core.attention import Attention, Pass
+from sensorium.core.config import BlockConfig
+from sensorium.core.feedforward import FeedForward
+from sensorium.core.norm import build_norm
+
+
+class Block(nn.Module):
+    """Both placements of the norm in one class (Xiong et al. 2020):
+
+    pre:   x ─┬─ norm ─ attention ─ + ─┬─ norm ─ feed-forward ─ + ─
+              └─────────────────────┘  └────────────────────────┘
+    post:  x ─┬─ attention ─ + ─ norm ─┬─ feed-forward ─ + ─ norm ─
+              └──────────────┘         └─────────────────┘
+    """
+
+    def __init__(self, config: BlockConfig, dim: int, layer: int) -> None:
+        super().__init__()
+        self.pre = config.placement == "pre"
+        self.attention = Attention(config.attention, dim, layer)
+        self.attention_norm = build_norm(config.norm, dim)
+        self.feedforward = FeedForward(config.feedforward, dim)
+        self.feedforward_norm = build_norm(config.norm, dim)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Float[Tensor, "batch seq dim"], run: Pass) -> Float[Tensor, "batch seq dim"]:
+        if self.pre:
+            x = x + self.dropout(self.attention(self.attention_norm(x), run))
+            x = x + self.dropout(self.feedforward(self.feedforward_norm(x)))
+        else:
+            x = self.attention_norm(x + self.dropout(self.attention(x, run)))
+            x = self.feedforward_norm(x + self.dropout(self.feedforward(x)))
+        return x
