@@ -11,6 +11,7 @@ from sensorium.core.attend import Backend, attend
 from sensorium.core.cache import KVCache
 from sensorium.core.capture import Capture
 from sensorium.core.config import AttentionConfig
+from sensorium.core.linear import Linear
 from sensorium.core.mask import MaskSpec
 from sensorium.core.norm import build_norm
 from sensorium.core.position import Angles, rotate
@@ -41,10 +42,10 @@ class Attention(nn.Module):
         self.config = config
         self.layer = layer
         width, kv_width = config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim
-        self.q = nn.Linear(dim, width, bias=config.q_bias)
-        self.k = nn.Linear(dim, kv_width, bias=config.k_bias)
-        self.v = nn.Linear(dim, kv_width, bias=config.v_bias)
-        self.out = nn.Linear(width, dim, bias=config.out_bias)
+        self.q = Linear(dim, width, bias=config.q_bias)
+        self.k = Linear(dim, kv_width, bias=config.k_bias)
+        self.v = Linear(dim, kv_width, bias=config.v_bias)
+        self.out = Linear(width, dim, bias=config.out_bias)
         self.q_norm = build_norm(config.qk_norm, config.head_dim) if config.qk_norm else None
         self.k_norm = build_norm(config.qk_norm, config.head_dim) if config.qk_norm else None
 

@@ -22,6 +22,7 @@ class Block(nn.Module):
 
     def __init__(self, config: BlockConfig, dim: int, layer: int) -> None:
         super().__init__()
+        self.config = config
         self.pre = config.placement == "pre"
         self.attention = Attention(config.attention, dim, layer)
         self.attention_norm = build_norm(config.norm, dim)

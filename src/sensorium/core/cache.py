@@ -10,6 +10,7 @@ from sensorium.core.config import StackConfig
 from sensorium.errors import InputError
 
 KeyValue = Float[Tensor, "batch kv_heads tokens head_dim"]
+Seen = Float[Tensor, "batch kv_heads seen head_dim"]
 
 
 class KVCache:
@@ -42,7 +43,7 @@ class KVCache:
     def batch(self) -> int:
         return self.keys[0].shape[0]
 
-    def update(self, layer: int, k: KeyValue, v: KeyValue) -> tuple[KeyValue, KeyValue]:
+    def update(self, layer: int, k: KeyValue, v: KeyValue) -> tuple[Seen, Seen]:
         """Store the new tokens of one layer; return everything that it has seen.
 
         Raises:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sensorium.core.config import Activation, FeedForwardConfig
+from sensorium.core.linear import Linear
 
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -34,9 +35,9 @@ class FeedForward(nn.Module):
     def __init__(self, config: FeedForwardConfig, dim: int) -> None:
         super().__init__()
         self.activation = ACTIVATIONS[config.activation]
-        self.gate = nn.Linear(dim, config.width, bias=config.bias) if config.gated else None
-        self.up = nn.Linear(dim, config.width, bias=config.bias)
-        self.down = nn.Linear(config.width, dim, bias=config.bias)
+        self.gate = Linear(dim, config.width, bias=config.bias) if config.gated else None
+        self.up = Linear(dim, config.width, bias=config.bias)
+        self.down = Linear(config.width, dim, bias=config.bias)
 
     def forward(self, x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         if self.gate is None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from sensorium.core.config import LanguageHeadConfig
 from sensorium.core.feedforward import ACTIVATIONS
+from sensorium.core.linear import Linear, linear
 from sensorium.core.norm import build_norm
 
 
@@ -21,9 +21,9 @@ class LanguageHead(nn.Module):
     def __init__(self, config: LanguageHeadConfig, dim: int, vocab_size: int) -> None:
         super().__init__()
         self.activation = ACTIVATIONS[config.transform] if config.transform else None
-        self.dense = nn.Linear(dim, dim) if config.transform else None
+        self.dense = Linear(dim, dim) if config.transform else None
         self.norm = build_norm(config.norm, dim) if config.norm else None
-        self.output = None if config.tied else nn.Linear(dim, vocab_size, bias=False)
+        self.output = None if config.tied else Linear(dim, vocab_size, bias=False)
         self.bias = nn.Parameter(torch.zeros(vocab_size)) if config.bias else None
 
     def features(self, hidden: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
@@ -39,4 +39,4 @@ class LanguageHead(nn.Module):
     def forward(
         self, hidden: Float[Tensor, "*rows dim"], embedding: Float[Tensor, "vocab dim"]
     ) -> Float[Tensor, "*rows vocab"]:
-        return F.linear(self.features(hidden), self.matrix(embedding), self.bias)
+        return linear(self.features(hidden), self.matrix(embedding), self.bias)

@@ -86,19 +86,17 @@ class MaskSpec:
         return torch.repeat_interleave(torch.arange(len(self.lengths), device=device), counts)
 
     def mask_mod(self, device: torch.device) -> MaskMod:
-        """The mask as FlexAttention's function of indices."""
-        document = None if self.lengths is None else self.document_ids(device)
-        valid, causal, window, offset = self.key_valid, self.causal, self.window, self.q_offset
+        """The mask as FlexAttention's function of indices, from small ones that must all hold."""
+        from torch.nn.attention.flex_attention import and_masks, noop_mask
 
-        def allowed(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-            distance = query + offset - key
-            keep = distance >= 0 if causal else torch.ones_like(distance, dtype=torch.bool)
-            if window is not None:
-                keep = keep & (distance.abs() < window)
-            if document is not None:
-                keep = keep & (document[query] == document[key])
-            if valid is not None:
-                keep = keep & valid[batch, key]
-            return keep
-
-        return allowed
+        offset, mods = self.q_offset, list[MaskMod]()
+        if self.causal:
+            mods.append(lambda batch, head, query, key: query + offset >= key)
+        if (window := self.window) is not None:
+            mods.append(lambda batch, head, query, key: (query + offset - key).abs() < window)
+        if self.lengths is not None:
+            document = self.document_ids(device)
+            mods.append(lambda batch, head, query, key: document[query] == document[key])
+        if (valid := self.key_valid) is not None:
+            mods.append(lambda batch, head, query, key: valid[batch, key])
+        return and_masks(*mods) if mods else noop_mask

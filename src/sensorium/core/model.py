@@ -21,6 +21,7 @@ from sensorium.core.capture import Capture
 from sensorium.core.config import ModelConfig, StackConfig
 from sensorium.core.embed import TokenEmbed
 from sensorium.core.head import LanguageHead
+from sensorium.core.linear import Linear
 from sensorium.core.mask import MaskSpec
 from sensorium.core.norm import build_norm
 from sensorium.core.pack import lengths_of, pad_back, restart, unpad
@@ -112,9 +113,9 @@ class Encoder(nn.Module):
         dim = config.stack.dim
         self.config = config
         self.stack = Stack(config.stack)
-        self.pooler = nn.Linear(dim, dim) if config.pooler else None
+        self.pooler = Linear(dim, dim) if config.pooler else None
         self.language = _language_head(config)
-        self.pair = nn.Linear(dim, config.n_pair_classes) if config.n_pair_classes else None
+        self.pair = Linear(dim, config.n_pair_classes) if config.n_pair_classes else None
 
     def forward(
         self,

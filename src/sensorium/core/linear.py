@@ -1,0 +1,55 @@
+"""The linear map, with a path of its own for the few rows of a decoding step.
+
+Decoding reads every weight once for a handful of rows, so memory bandwidth bounds it. PyTorch hands such skinny
+products to a matrix-vector routine that keeps one core busy; the same product written as a batched one over
+slices of the output features uses all cores and reads the weight in place: about twice the bandwidth
+(`benchmarks/limits.py` prints both).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+SKINNY_ROWS = 8
+"""Above this many rows the ordinary product is as fast."""
+_SLICES = (32, 16, 8, 4, 2)
+
+
+class Linear(nn.Linear):
+    """`torch.nn.Linear` whose product is `linear`."""
+
+    def forward(self, input: Float[Tensor, "*rows inputs"]) -> Float[Tensor, "*rows outputs"]:
+        return linear(input, self.weight, self.bias)
+
+
+def linear(
+    x: Float[Tensor, "*rows inputs"],
+    weight: Float[Tensor, "outputs inputs"],
+    bias: Float[Tensor, " outputs"] | None = None,
+) -> Float[Tensor, "*rows outputs"]:
+    """x Wᵀ + b."""
+    rows = x.numel() // max(x.shape[-1], 1)
+    if (
+        0 < rows <= SKINNY_ROWS
+        and x.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and weight.is_contiguous()
+        and not torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+    ):
+        return _skinny(x, weight, bias, rows)
+    return F.linear(x, weight, bias)
+
+
+def _skinny(x: Tensor, weight: Tensor, bias: Tensor | None, rows: int) -> Tensor:
+    outputs, inputs = weight.shape
+    slices = next((n for n in _SLICES if outputs % n == 0), None)
+    if slices is None:
+        return F.linear(x, weight, bias)
+    spread = x.reshape(1, rows, inputs).expand(slices, rows, inputs)
+    product = torch.bmm(spread, weight.view(slices, outputs // slices, inputs).transpose(1, 2))
+    out = product.transpose(0, 1).reshape(*x.shape[:-1], outputs)
+    return out if bias is None else out + bias
