@@ -116,8 +116,7 @@ def test_dropout_keeps_the_expectation() -> None:
     exact, _ = attend(q, k, v, spec=MaskSpec(causal=False))
     for backend in ("eager", "sdpa"):
         draws = [
-            attend(q, k, v, spec=MaskSpec(causal=False), dropout_p=0.3, backend=backend)[0]
-            for _ in range(3000)
+            attend(q, k, v, spec=MaskSpec(causal=False), dropout_p=0.3, backend=backend)[0] for _ in range(3000)
         ]
         torch.testing.assert_close(torch.stack(draws).mean(0), exact, atol=0.12, rtol=0)
 
@@ -144,9 +143,7 @@ def test_padding_and_packing_exclude_each_other() -> None:
     causal=st.booleans(),
     window=st.none() | st.integers(1, 10),
 )
-def test_packed_documents_equal_each_document_alone(
-    lengths: list[int], causal: bool, window: int | None
-) -> None:
+def test_packed_documents_equal_each_document_alone(lengths: list[int], causal: bool, window: int | None) -> None:
     q, k, v = tensors(batch=1, kv_heads=2, queries=sum(lengths), keys=sum(lengths))
     packed, _ = attend(q, k, v, spec=MaskSpec(causal=causal, window=window, lengths=tuple(lengths)))
     alone = MaskSpec(causal=causal, window=window)

@@ -6,11 +6,11 @@ import copy
 
 import pytest
 import torch
-from tests.core.models import VOCAB, bert, built, gpt2, llama
 
 from sensorium.core.cache import KVCache
 from sensorium.errors import InputError
 from sensorium.inference.one_row import OneRow
+from tests.core.models import VOCAB, bert, built, gpt2, llama
 
 DECODERS = {
     "llama": llama(),

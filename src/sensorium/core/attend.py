@@ -153,9 +153,7 @@ def _varlen(
     q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, bias: Bias | None, dropout_p: float
 ) -> Queries:
     if spec.lengths is None or bias is not None:
-        raise CapabilityError(
-            "attention back-end 'varlen' takes packed documents and no bias", fix="Use 'auto'"
-        )
+        raise CapabilityError("attention back-end 'varlen' takes packed documents and no bias", fix="Use 'auto'")
     half = q.dtype in (torch.float16, torch.bfloat16)
     if q.is_cuda and half and dropout_p == 0.0 and _has_varlen_kernel():
         return _varlen_kernel(q, k, v, spec, spec.lengths, scale)

@@ -68,9 +68,7 @@ def _block(block: BlockConfig, dim: int) -> int:
     attention, feedforward = block.attention, block.feedforward
     heads, kv_heads = attention.n_heads * attention.head_dim, attention.n_kv_heads * attention.head_dim
     total = _attention_matrices(attention, dim) + _feedforward_matrices(block, dim)
-    total += (
-        heads * attention.q_bias + kv_heads * (attention.k_bias + attention.v_bias) + dim * attention.out_bias
-    )
+    total += heads * attention.q_bias + kv_heads * (attention.k_bias + attention.v_bias) + dim * attention.out_bias
     total += 2 * _norm(attention.qk_norm, attention.head_dim)
     if feedforward.bias:
         total += (2 if feedforward.gated else 1) * feedforward.width + dim

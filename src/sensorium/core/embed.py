@@ -10,7 +10,7 @@ from sensorium.core.norm import build_norm
 
 
 class TokenEmbed(nn.Module):
-    """tokens · scale + segment types + positions, then norm and dropout; each part only where the family has it."""
+    """tokens · scale + segment types + positions, then norm and dropout; only what the family has."""
 
     def __init__(self, config: TokenEmbedConfig, dim: int) -> None:
         super().__init__()

@@ -21,8 +21,8 @@ _SLICES = (32, 16, 8, 4, 2)
 class Linear(nn.Linear):
     """`torch.nn.Linear` whose product is `linear`."""
 
-    def forward(self, input: Float[Tensor, "*rows inputs"]) -> Float[Tensor, "*rows outputs"]:
-        return linear(input, self.weight, self.bias)
+    def forward(self, x: Float[Tensor, "*rows inputs"]) -> Float[Tensor, "*rows outputs"]:
+        return linear(x, self.weight, self.bias)
 
 
 def linear(

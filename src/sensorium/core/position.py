@@ -73,9 +73,7 @@ def _llama3(scaling: Llama3Scaling, inverse: Float[Tensor, " half"]) -> Float[Te
     return torch.where(long, inverse / scaling.factor, torch.where(short, inverse, between))
 
 
-def _yarn(
-    config: RotaryPosition, scaling: YarnScaling, inverse: Float[Tensor, " half"]
-) -> Float[Tensor, " half"]:
+def _yarn(config: RotaryPosition, scaling: YarnScaling, inverse: Float[Tensor, " half"]) -> Float[Tensor, " half"]:
     """Dimensions that turn often are kept, those that turn seldom interpolated, with a linear ramp between."""
 
     def dimension(rotations: float) -> float:

@@ -263,9 +263,7 @@ def _affine(parts: Sequence[nn.Linear]) -> _Affine:
         start += part.out_features
     if all(part.bias is None for part in parts):
         return _Affine(weight.numpy(), None)
-    biases = [
-        part.weight.new_zeros(part.out_features) if part.bias is None else part.bias.data for part in parts
-    ]
+    biases = [part.weight.new_zeros(part.out_features) if part.bias is None else part.bias.data for part in parts]
     return _Affine(weight.numpy(), torch.cat(biases).numpy())
 
 

@@ -1,0 +1,52 @@
+# Two commands are enough: `make demo` on a fresh machine, `make test` before a change goes in.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+
+.PHONY: demo test lint types layers docs bench unit slow clean
+
+demo: $(VENV)/.core           ## install the core and take the tour (minutes on two cores)
+	$(BIN)/sensorium tour --out tour --force
+
+test: lint types layers docs unit   ## everything that a change must pass
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+layers: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.dev
+	$(BIN)/mkdocs build --strict --quiet
+
+unit: $(VENV)/.dev
+	$(BIN)/pytest -n 2
+
+slow: $(VENV)/.dev            ## tests that take minutes or fetch a package
+	$(BIN)/pytest -m slow
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.run
+
+# torch is installed first and alone: a looser request would fetch gigabytes of CUDA libraries.
+$(VENV)/.torch: constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet -r constraints.txt
+	touch $@
+
+$(VENV)/.core: $(VENV)/.torch pyproject.toml
+	$(PIP) install --quiet -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.torch pyproject.toml
+	$(PIP) install --quiet -e '.[dev]'
+	touch $@ $(VENV)/.core
+
+clean:
+	rm -rf $(VENV) build dist site tour
