@@ -129,9 +129,7 @@ def refuse_existing(path: StrPath, *, force: bool = False) -> None:
     target = Path(path)
     occupied = target.is_dir() and any(target.iterdir()) if target.is_dir() else target.exists()
     if occupied and not force:
-        raise InputError(
-            "already exists", where=str(path), fix="Choose another --out, or pass --force to replace it"
-        )
+        raise InputError("already exists", where=str(path), fix="Choose another --out, or pass --force to replace it")
 
 
 def file_hash(path: StrPath) -> str:

@@ -35,9 +35,7 @@ def bert(*, layers: int = 2, dim: int = 16, heads: int = 4, dropout: float = 0.0
         placement="post",
         dropout=dropout,
     )  # fmt: skip
-    embed = TokenEmbedConfig(
-        vocab_size=VOCAB, n_types=2, position=LearnedPosition(size=32), norm=norm, dropout=dropout
-    )
+    embed = TokenEmbedConfig(vocab_size=VOCAB, n_types=2, position=LearnedPosition(size=32), norm=norm, dropout=dropout)
     return ModelConfig(
         stack=StackConfig(dim=dim, embed=embed, blocks=(block,) * layers, causal=False),
         language=LanguageHeadConfig(tied=True, bias=True, transform="gelu", norm=norm),

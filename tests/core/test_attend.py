@@ -115,9 +115,7 @@ def test_dropout_keeps_the_expectation() -> None:
     q, k, v = tensors(batch=1, heads=1, kv_heads=1)
     exact, _ = attend(q, k, v, spec=MaskSpec(causal=False))
     for backend in ("eager", "sdpa"):
-        draws = [
-            attend(q, k, v, spec=MaskSpec(causal=False), dropout_p=0.3, backend=backend)[0] for _ in range(3000)
-        ]
+        draws = [attend(q, k, v, spec=MaskSpec(causal=False), dropout_p=0.3, backend=backend)[0] for _ in range(3000)]
         torch.testing.assert_close(torch.stack(draws).mean(0), exact, atol=0.12, rtol=0)
 
 

@@ -120,9 +120,7 @@ def test_counted_flops_are_those_that_torch_counts(config) -> None:
         head(model(ids(1, 10), backend="eager")).sum()
     expected = forward_flops(config, length=10) * 10
     if config.stack.causal:  # eager computes the whole square, of which a causal query meets about half
-        expected += sum(
-            4 * b.attention.n_heads * b.attention.head_dim * 10 * (10 - 5.5) for b in config.stack.blocks
-        )
+        expected += sum(4 * b.attention.n_heads * b.attention.head_dim * 10 * (10 - 5.5) for b in config.stack.blocks)
     assert counter.get_total_flops() == pytest.approx(expected, rel=1e-6)
     assert training_flops(config, length=10) == 3 * forward_flops(config, length=10)
 

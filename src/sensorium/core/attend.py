@@ -64,9 +64,7 @@ def attend(
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     chosen = _choose(q, spec, bias, need_probs) if backend == "auto" else backend
     if need_probs and chosen != "eager":
-        raise CapabilityError(
-            f"attention back-end {chosen!r} returns no probabilities", fix="Use 'eager' or 'auto'"
-        )
+        raise CapabilityError(f"attention back-end {chosen!r} returns no probabilities", fix="Use 'eager' or 'auto'")
     match chosen:
         case "eager":
             out, probs = _eager(q, k, v, spec, scale, bias, dropout_p)
@@ -78,9 +76,7 @@ def attend(
         case "varlen":
             return _varlen(q, k, v, spec, scale, bias, dropout_p), None
         case other:
-            raise CapabilityError(
-                f"unknown attention back-end {other!r}", fix="Known: auto, eager, sdpa, flex, varlen"
-            )
+            raise CapabilityError(f"unknown attention back-end {other!r}", fix="Known: auto, eager, sdpa, flex, varlen")
 
 
 def _choose(q: Queries, spec: MaskSpec, bias: Bias | None, need_probs: bool) -> Backend:
@@ -109,9 +105,7 @@ def _eager(
     return F.dropout(probs, dropout_p) @ v, probs
 
 
-def _sdpa(
-    q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, bias: Bias | None, dropout_p: float
-) -> Queries:
+def _sdpa(q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, bias: Bias | None, dropout_p: float) -> Queries:
     n_queries, n_keys = q.shape[2], k.shape[2]
     if n_queries == 1 and bias is None and spec.lengths is None and spec.q_offset == n_keys - 1:
         return _single_query(q, k, v, spec, scale, dropout_p)
@@ -149,9 +143,7 @@ def _single_query(q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, dr
     return out.reshape(batch, heads, 1, head_dim)
 
 
-def _varlen(
-    q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, bias: Bias | None, dropout_p: float
-) -> Queries:
+def _varlen(q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, bias: Bias | None, dropout_p: float) -> Queries:
     if spec.lengths is None or bias is not None:
         raise CapabilityError("attention back-end 'varlen' takes packed documents and no bias", fix="Use 'auto'")
     half = q.dtype in (torch.float16, torch.bfloat16)
@@ -169,9 +161,7 @@ def _one_by_one(
     return torch.cat([_sdpa(qi, ki, vi, alone[n], scale, None, dropout_p) for n, qi, ki, vi in parts], dim=2)
 
 
-def _varlen_kernel(
-    q: Queries, k: Keys, v: Keys, spec: MaskSpec, lengths: tuple[int, ...], scale: float
-) -> Queries:
+def _varlen_kernel(q: Queries, k: Keys, v: Keys, spec: MaskSpec, lengths: tuple[int, ...], scale: float) -> Queries:
     """PyTorch's variable-length flash kernel. Its windows count the tokens *beside* the query."""
     from torch.nn.attention.varlen import varlen_attn
 
@@ -196,19 +186,13 @@ def _has_varlen_kernel() -> bool:
     return importlib.util.find_spec("torch.nn.attention.varlen") is not None
 
 
-def _flex(
-    q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, bias: Bias | None, dropout_p: float
-) -> Queries:
+def _flex(q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, bias: Bias | None, dropout_p: float) -> Queries:
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
     if dropout_p or bias is not None:
-        raise CapabilityError(
-            "attention back-end 'flex' takes neither dropout nor a bias", fix="Use 'auto' or 'sdpa'"
-        )
+        raise CapabilityError("attention back-end 'flex' takes neither dropout nor a bias", fix="Use 'auto' or 'sdpa'")
     if not q.is_cuda and torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v)):
-        raise CapabilityError(
-            "attention back-end 'flex' has no backward pass on a CPU", fix="Use 'auto' or 'sdpa'"
-        )
+        raise CapabilityError("attention back-end 'flex' has no backward pass on a CPU", fix="Use 'auto' or 'sdpa'")
     block_mask = create_block_mask(
         spec.mask_mod(q.device), q.shape[0], None, q.shape[2], k.shape[2], device=q.device.type
     )

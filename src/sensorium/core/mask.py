@@ -35,9 +35,7 @@ class MaskSpec:
     """Tokens of each packed document."""
     q_offset: int = 0
     """Place of the first query among the keys: how many keys a cache held before."""
-    _dense: dict[tuple[int, int], Bool[Tensor, "batch 1 queries keys"] | None] = field(
-        default_factory=dict, repr=False
-    )
+    _dense: dict[tuple[int, int], Bool[Tensor, "batch 1 queries keys"] | None] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.lengths is not None and (self.key_valid is not None or self.q_offset):
@@ -47,9 +45,7 @@ class MaskSpec:
         """The same mask with another window (layers of one model may differ in it)."""
         return self if window == self.window else replace(self, window=window, _dense={})
 
-    def dense(
-        self, n_queries: int, n_keys: int, device: torch.device
-    ) -> Bool[Tensor, "batch 1 queries keys"] | None:
+    def dense(self, n_queries: int, n_keys: int, device: torch.device) -> Bool[Tensor, "batch 1 queries keys"] | None:
         """The whole mask as booleans, or None where everything may be seen. Computed once, then remembered."""
         shape = (n_queries, n_keys)
         if shape not in self._dense:

@@ -49,9 +49,7 @@ def unpad(x: Int[Tensor, "batch seq"], valid: Bool[Tensor, "batch seq"]) -> Int[
     return x[valid][None]
 
 
-def pad_back(
-    hidden: Float[Tensor, "1 total dim"], valid: Bool[Tensor, "batch seq"]
-) -> Float[Tensor, "batch seq dim"]:
+def pad_back(hidden: Float[Tensor, "1 total dim"], valid: Bool[Tensor, "batch seq"]) -> Float[Tensor, "batch seq dim"]:
     """The inverse of `unpad` for hidden states; padding becomes zeros."""
     padded = hidden.new_zeros(*valid.shape, hidden.shape[-1])
     return padded.masked_scatter(valid[..., None], hidden)

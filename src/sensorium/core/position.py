@@ -28,9 +28,7 @@ def rotary_angles(config: RotaryPosition, positions: Int[Tensor, "batch seq"], d
     return (angles.cos() * factor).to(dtype), (angles.sin() * factor).to(dtype)
 
 
-def rotate(
-    x: Float[Tensor, "batch heads seq head_dim"], angles: Angles
-) -> Float[Tensor, "batch heads seq head_dim"]:
+def rotate(x: Float[Tensor, "batch heads seq head_dim"], angles: Angles) -> Float[Tensor, "batch heads seq head_dim"]:
     """Rotate the leading 2·half dimensions of each head; dimensions after them pass through."""
     cos, sin = angles
     half = cos.shape[-1]

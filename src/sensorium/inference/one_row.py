@@ -116,9 +116,7 @@ class OneRow:
         """
         place = cache.length
         if place >= cache.capacity:
-            raise InputError(
-                f"the cache holds {cache.capacity} tokens and is full", fix="Allocate a larger capacity"
-            )
+            raise InputError(f"the cache holds {cache.capacity} tokens and is full", fix="Allocate a larger capacity")
         x: Vector = self._tokens[token] * np.float32(self._config.embed.scale)
         if self._types is not None:
             x += self._types

@@ -1,0 +1,54 @@
+"""The one record that travels through `prepare`, and the ledger of what was dropped on the way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from sensorium.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A document."""
+
+    text: str
+    source: str
+    """File and row that it came from."""
+
+
+@dataclass
+class Ledger:
+    """What came in, what was dropped and why.
+
+    Args:
+        strict: raise at the first unusable file or row instead of counting it.
+    """
+
+    strict: bool = False
+    counts: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    problems: list[dict[str, str]] = field(default_factory=list)
+    files: list[dict[str, object]] = field(default_factory=list)
+
+    LISTED = 1000
+    """Problems listed by name; more are only counted."""
+
+    def count(self, what: str, amount: int = 1) -> None:
+        self.counts[what] += amount
+
+    def drop(self, reason: str) -> None:
+        """Count a document that a filter refused."""
+        self.dropped[reason] += 1
+
+    def problem(self, where: str, reason: str, fix: str = "Mend or remove it, or run without --strict") -> None:
+        """Count and list an unusable file or row.
+
+        Raises:
+            DataError: in strict mode.
+        """
+        if self.strict:
+            raise DataError(reason, where=where, fix=fix)
+        self.counts["problems"] += 1
+        if len(self.problems) < self.LISTED:
+            self.problems.append({"where": where, "reason": reason})
