@@ -1,0 +1,1 @@
+"""How the bundled text and the default model were made; run from the repository's root."""
