@@ -1,0 +1,84 @@
+"""Greedy decoding of one sequence: SmolLM2-135M, fp32, against `transformers` `generate`.
+
+    python -m benchmarks.decode
+
+Both start from the same GGUF file, dequantised to fp32, and must give the same tokens. Reading the weights once a
+token from memory is the limit: 538 MB at what `benchmarks.limits` prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+
+from benchmarks.common import interleave, report
+from benchmarks.data import smollm2
+from benchmarks.limits import matrix_vector
+
+PROMPT = "Once upon a time, in a small village by the sea, there lived"
+NEW_TOKENS = 96
+PEER_TOKENS = 48
+WEIGHT_GB = 134.5e6 * 4 / 1e9
+
+
+def measure(new_tokens: int = NEW_TOKENS, peer_tokens: int = PEER_TOKENS) -> None:
+    """Load both, compare their tokens, time them in turn."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    import sensorium as sm
+
+    path = smollm2()
+    lm = sm.load(path)
+    tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
+    inputs = tokenizer(PROMPT, return_tensors="pt")
+    ids: dict[str, list[int]] = {}
+
+    def ours() -> float:
+        start = time.perf_counter()
+        ids["ours"] = list(lm.generate(PROMPT, max_new_tokens=new_tokens, ignore_eos=True).token_ids)
+        return new_tokens / (time.perf_counter() - start)
+
+    def theirs() -> float:
+        start = time.perf_counter()
+        with torch.inference_mode():
+            out = model.generate(
+                **inputs, max_new_tokens=peer_tokens, min_new_tokens=peer_tokens, do_sample=False, use_cache=True
+            )
+        ids["theirs"] = out[0, inputs["input_ids"].shape[1] :].tolist()
+        return peer_tokens / (time.perf_counter() - start)
+
+    ours()
+    theirs()
+    same = ids["ours"][:peer_tokens] == ids["theirs"]
+    comparison = interleave(ours, theirs, rounds=5)
+    limit = matrix_vector() / WEIGHT_GB
+    report(
+        "Greedy decoding, SmolLM2-135M, batch 1, fp32",
+        peer="transformers `generate`",
+        unit="tokens/s",
+        comparison=comparison,
+        target=3.0,
+        notes=[
+            f"the first {peer_tokens} tokens of both are {'the same' if same else '**not the same**'}",
+            f"reading all weights once a token allows {limit:.0f} tokens/s on this machine",
+        ],
+    )
+
+
+def profile(new_tokens: int = NEW_TOKENS) -> None:
+    """Our side alone, for a profiler; prints tokens/s."""
+    import sensorium as sm
+
+    lm = sm.load(smollm2())
+    start = time.perf_counter()
+    lm.generate(PROMPT, max_new_tokens=new_tokens, ignore_eos=True)
+    print(json.dumps({"tokens_per_second": new_tokens / (time.perf_counter() - start)}))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--side", choices=["ours"])
+    profile() if parser.parse_args().side else measure()

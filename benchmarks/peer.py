@@ -1,0 +1,62 @@
+"""Stock `transformers` in its `Trainer`, at its best on a CPU, for the training benchmarks.
+
+Its best means: SDPA attention, fused AdamW, no logging or saving, batches collated ahead by nothing (a worker
+process would take one of few cores), dynamic padding, and examples grouped by length where they differ.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+
+
+class _Clock(TrainerCallback):
+    """Time between the end of the warm-up steps and the last step."""
+
+    def __init__(self, warmup: int) -> None:
+        self.warmup, self.start, self.end, self.steps = warmup, 0.0, 0.0, 0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.steps += 1
+        if self.steps == self.warmup:
+            self.start = time.perf_counter()
+        self.end = time.perf_counter()
+
+
+def tokens_per_second(
+    model: PreTrainedModel, dataset: Any, collator: Any, *, batch: int, steps: int, warmup: int, by_length: bool
+) -> float:
+    """Real tokens (padding not counted) a second over the timed steps."""
+    logging.disable(logging.WARNING)
+    counted: list[int] = []
+
+    def collate(examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        counted.append(sum(len(example["input_ids"]) for example in examples))
+        return collator(examples)
+
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            per_device_train_batch_size=batch,
+            max_steps=steps + warmup,
+            optim="adamw_torch_fused",
+            learning_rate=5e-4,
+            train_sampling_strategy="group_by_length" if by_length else "random",
+            logging_strategy="no",
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            use_cpu=not torch.cuda.is_available(),
+            dataloader_num_workers=0,
+            dataloader_pin_memory=False,
+        )
+        clock = _Clock(warmup)
+        trainer = Trainer(model=model, args=arguments, train_dataset=dataset, data_collator=collate, callbacks=[clock])
+        trainer.train()
+    # One batch may be collated ahead of the last step; the timed steps are those after the warm-up.
+    return sum(counted[warmup : warmup + steps]) / (clock.end - clock.start)
