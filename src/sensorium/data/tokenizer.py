@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 import regex
@@ -56,7 +56,7 @@ class Tokenizer:
         backend.no_truncation()
 
     @classmethod
-    def from_folder(cls, folder: StrPath) -> Self:
+    def from_folder(cls, folder: StrPath) -> Tokenizer:
         """Read the tokenizer of a Hugging Face folder.
 
         Raises:

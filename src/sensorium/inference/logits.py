@@ -1,0 +1,180 @@
+"""From the model's logits to the next token: small transforms that compose, and the choice itself.
+
+Each transform is a frozen record with one method; `Sampling.transforms` puts them in the order of Hugging Face's
+`generate`. Repetition penalty is CTRL's (Keskar et al. 2019) over prompt and continuation; presence and frequency
+penalties are the OpenAI API's, over the continuation alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sensorium.errors import InputError
+
+Row = Float[Tensor, " vocab"]
+Number = float | int
+
+
+@runtime_checkable
+class Transform(Protocol):
+    """Changes the logits of one row in view of the tokens before."""
+
+    def __call__(self, logits: Row, prompt: Sequence[int], generated: Sequence[int]) -> Row: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Temperature:
+    """Sharper below 1, flatter above."""
+
+    value: Number
+
+    def __call__(self, logits: Row, prompt: Sequence[int], generated: Sequence[int]) -> Row:
+        return logits / self.value
+
+
+@dataclass(frozen=True, slots=True)
+class TopK:
+    """Only the k likeliest (Fan et al. 2018)."""
+
+    k: int
+
+    def __call__(self, logits: Row, prompt: Sequence[int], generated: Sequence[int]) -> Row:
+        least = logits.topk(min(self.k, len(logits))).values[-1]
+        return logits.masked_fill(logits < least, -math.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class TopP:
+    """The smallest set of likeliest tokens whose probabilities reach p (nucleus; Holtzman et al. 2020)."""
+
+    p: Number
+
+    def __call__(self, logits: Row, prompt: Sequence[int], generated: Sequence[int]) -> Row:
+        ordered, order = logits.sort()
+        unlikely = ordered.softmax(-1).cumsum(-1) <= 1 - self.p
+        unlikely[-1] = False
+        return logits.masked_fill(torch.zeros_like(unlikely).scatter(0, order, unlikely), -math.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class MinP:
+    """Tokens at least p times as likely as the likeliest (Nguyen et al. 2024)."""
+
+    p: Number
+
+    def __call__(self, logits: Row, prompt: Sequence[int], generated: Sequence[int]) -> Row:
+        probabilities = logits.softmax(-1)
+        return logits.masked_fill(probabilities < self.p * probabilities.max(), -math.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class RepetitionPenalty:
+    """Positive logits of tokens seen before are divided by the penalty, negative ones multiplied."""
+
+    penalty: Number
+
+    def __call__(self, logits: Row, prompt: Sequence[int], generated: Sequence[int]) -> Row:
+        seen = torch.tensor(sorted({*prompt, *generated}), device=logits.device)
+        if not len(seen):
+            return logits
+        values = logits[seen]
+        return logits.index_copy(0, seen, torch.where(values < 0, values * self.penalty, values / self.penalty))
+
+
+@dataclass(frozen=True, slots=True)
+class PresencePenalty:
+    """Taken once from the logit of every token generated so far."""
+
+    penalty: Number
+
+    def __call__(self, logits: Row, prompt: Sequence[int], generated: Sequence[int]) -> Row:
+        seen = torch.tensor(sorted(set(generated)), dtype=torch.long, device=logits.device)
+        return logits.index_add(0, seen, torch.full_like(seen, -self.penalty, dtype=logits.dtype))
+
+
+@dataclass(frozen=True, slots=True)
+class FrequencyPenalty:
+    """Taken from a token's logit as often as the token was generated so far."""
+
+    penalty: Number
+
+    def __call__(self, logits: Row, prompt: Sequence[int], generated: Sequence[int]) -> Row:
+        seen = torch.tensor(generated, dtype=torch.long, device=logits.device)
+        return logits.index_add(0, seen, torch.full_like(seen, -self.penalty, dtype=logits.dtype))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How the next token is chosen.
+
+    Raises:
+        InputError: a value is out of its range.
+    """
+
+    temperature: Number = 0.0
+    """0: always the likeliest token (greedy)."""
+    top_k: int | None = None
+    top_p: Number | None = None
+    min_p: Number | None = None
+    repetition_penalty: Number = 1.0
+    presence_penalty: Number = 0.0
+    frequency_penalty: Number = 0.0
+
+    def __post_init__(self) -> None:
+        _check("temperature", self.temperature, "0 or more", 0 <= self.temperature < math.inf)
+        _check("top_k", self.top_k, "1 or more", self.top_k is None or self.top_k >= 1)
+        _check("top_p", self.top_p, "above 0 and at most 1", self.top_p is None or 0 < self.top_p <= 1)
+        _check("min_p", self.min_p, "between 0 and 1", self.min_p is None or 0 <= self.min_p <= 1)
+        positive = 0 < self.repetition_penalty < math.inf
+        _check("repetition_penalty", self.repetition_penalty, "above 0 (1: none)", positive)
+        for name, value in (("presence", self.presence_penalty), ("frequency", self.frequency_penalty)):
+            _check(f"{name}_penalty", value, "a finite number (0: none)", math.isfinite(value))
+
+    @property
+    def greedy(self) -> bool:
+        return self.temperature == 0
+
+    def transforms(self) -> tuple[Transform, ...]:
+        """Those that do something, in the order in which they apply."""
+        found: list[Transform] = []
+        if self.repetition_penalty != 1:
+            found.append(RepetitionPenalty(self.repetition_penalty))
+        if self.presence_penalty:
+            found.append(PresencePenalty(self.presence_penalty))
+        if self.frequency_penalty:
+            found.append(FrequencyPenalty(self.frequency_penalty))
+        if self.greedy:
+            return tuple(found)
+        if self.temperature != 1:
+            found.append(Temperature(self.temperature))
+        if self.top_k is not None:
+            found.append(TopK(self.top_k))
+        if self.top_p is not None and self.top_p < 1:
+            found.append(TopP(self.top_p))
+        if self.min_p:
+            found.append(MinP(self.min_p))
+        return tuple(found)
+
+
+def choose(logits: Row, generator: torch.Generator | None) -> int:
+    """The likeliest token, or with a generator one drawn from the distribution by a single uniform number.
+
+    One number a token, always from the CPU: so a row's draws depend neither on the device nor on the other rows.
+    """
+    if generator is None:
+        return int(logits.argmax())
+    cumulative = logits.double().softmax(-1).cumsum(-1)
+    point = torch.rand((), dtype=torch.float64, generator=generator).to(cumulative.device) * cumulative[-1]
+    return int(torch.searchsorted(cumulative, point, right=True).clamp(max=len(logits) - 1))
+
+
+def _check(name: str, value: Number | None, allowed: str, holds: bool) -> None:
+    if not holds:
+        raise InputError(f"{name}={value} is out of range", fix=f"It must be {allowed}")

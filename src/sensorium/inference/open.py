@@ -1,0 +1,136 @@
+"""From what a user names to an engine that runs: folders, .gguf files, the bundled models, the Hugging Face hub."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from sensorium.errors import CapabilityError, CheckpointError, InputError, SensoriumError, require, unknown
+from sensorium.families.checkpoint import family_of, read_config
+from sensorium.files import StrPath
+from sensorium.inference.engine import Engine
+from sensorium.inference.native import NativeEngine
+
+EngineName = Literal["native", "transformers"]
+DEFAULTS = {
+    "default": ("encoder", "decoder"),
+    "default:encoder": ("encoder",),
+    "default:decoder": ("decoder",),
+}
+"""The bundled models by their names."""
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def locate(source: StrPath) -> list[Path]:
+    """The folders or files of a model.
+
+    Raises:
+        InputError: there is nothing at `source`.
+        CheckpointError: the bundled model is not part of this installation.
+    """
+    name = str(source)
+    if name in DEFAULTS:
+        return [default_folder(part) for part in DEFAULTS[name]]
+    path = Path(source).expanduser()
+    if path.is_dir() or (path.is_file() and path.suffix == ".gguf"):
+        return [path]
+    if path.is_file():
+        raise InputError("is a file but no .gguf file", where=name, fix="Name the folder that holds config.json")
+    if _HUB_ID.fullmatch(name) and path.suffix != ".gguf":
+        return [_from_hub(name)]
+    raise InputError(
+        "no such model: there is no folder and no .gguf file of this name, and it is neither a hub id (org/name) "
+        f"nor one of {', '.join(DEFAULTS)}",
+        where=name,
+        fix="Check the path",
+    )
+
+
+def default_folder(part: str) -> Path:
+    """Where the bundled encoder or decoder lies.
+
+    Raises:
+        CheckpointError: it is not part of this installation.
+    """
+    folder = Path(str(resources.files("sensorium"))) / "assets" / "default" / part
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(
+            f"the bundled {part} is not part of this installation",
+            where=str(folder),
+            fix="Install the released package, or train a model and load its folder",
+        )
+    return folder
+
+
+def open_engine(
+    path: Path,
+    *,
+    engine: EngineName | None = None,
+    dtype: str | torch.dtype | None = None,
+    device: str = "auto",
+    trust_remote_code: bool = False,
+) -> Engine:
+    """Open a folder or a .gguf file with an engine; by default the native one wherever it can.
+
+    Raises:
+        InputError: there is no model, or an argument is not known.
+        CheckpointError: it is corrupt or incomplete.
+        CapabilityError: the engine cannot run it, or is not installed.
+    """
+    kind = _dtype(dtype)
+    place = _device(device)
+    if path.suffix == ".gguf" and path.is_file():
+        if engine == "transformers":
+            raise InputError("the transformers engine opens folders", where=str(path), fix="Use engine='native'")
+        return NativeEngine.open(path, dtype=kind, device=place)
+    if engine is None:
+        engine = "native" if family_of(read_config(path)) is not None else "transformers"
+    if engine == "native":
+        return NativeEngine.open(path, dtype=kind, device=place)
+    from sensorium.inference.transformers_engine import TransformersEngine
+
+    return TransformersEngine.open(path, dtype=kind, device=place, trust_remote_code=trust_remote_code)
+
+
+def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
+    if dtype is None or isinstance(dtype, torch.dtype):
+        return dtype or torch.float32
+    if dtype not in _DTYPES:
+        raise InputError(unknown("dtype", dtype, _DTYPES))
+    return _DTYPES[dtype]
+
+
+def _device(device: str) -> str:
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {device!r} cannot be used: {reason}", fix="Use device='cpu'") from error
+    return device
+
+
+def _from_hub(name: str) -> Path:
+    """A hub model's folder in the local cache, downloaded if it is not there yet."""
+    try:
+        hub = require("huggingface_hub", extra="transformers", purpose=f"opening {name!r} from the Hugging Face hub")
+    except CapabilityError as error:
+        raise InputError(f"there is no folder of this name. {error.problem}", where=name, fix=error.fix) from error
+    wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+    try:
+        return Path(hub.snapshot_download(name, allow_patterns=wanted))
+    except SensoriumError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"there is no folder of this name, and the Hugging Face hub did not give the model either ({reason})",
+            where=name,
+            fix="Check the name and the network, or copy the model's folder here and load that",
+        ) from error

@@ -1,0 +1,1 @@
+"""What a model is used for: fill masks, generate, score. One task a file, behind one handle."""

@@ -1,0 +1,113 @@
+"""Continue prompts. A whole generation is the sum of a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from sensorium.errors import InputError
+from sensorium.inference.decode import Request, Step, decode
+from sensorium.inference.engine import Engine, by_length
+from sensorium.inference.logits import Sampling
+from sensorium.results import Chunk, FinishReason, Generation, Usage
+
+_BATCH_TOKENS = 16384
+"""Prompts and continuations that are decoded together."""
+
+
+@dataclass(slots=True)
+class _Growing:
+    """A generation while it comes in."""
+
+    text: str = ""
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    finish_reason: FinishReason = "length"
+
+    def add(self, step: Step) -> None:
+        self.text += step.text
+        self.token_ids.append(step.token_id)
+        self.logprobs.append(step.logprob)
+        self.finish_reason = step.finish_reason or self.finish_reason
+
+
+def generate_all(
+    engine: Engine,
+    prompts: Sequence[str],
+    *,
+    max_new_tokens: int,
+    sampling: Sampling,
+    stop: tuple[str, ...] = (),
+    seed: int | None = None,
+    ignore_eos: bool = False,
+) -> list[Generation]:
+    """A continuation of every prompt, the same as if it were asked for alone.
+
+    Raises:
+        InputError: see `request`.
+    """
+    requests = [
+        request(engine, prompt, max_new_tokens, sampling, stop, seed, ignore_eos, _where(i, prompts))
+        for i, prompt in enumerate(prompts)
+    ]
+    growing = [_Growing() for _ in prompts]
+    lengths = [len(r.prompt) + r.max_new_tokens for r in requests]
+    for batch in by_length(lengths, budget=_BATCH_TOKENS):
+        for step in decode(engine, [requests[i] for i in batch]):
+            growing[batch[step.row]].add(step)
+    return [
+        Generation(
+            text=g.text,
+            token_ids=tuple(g.token_ids),
+            logprobs=tuple(g.logprobs),
+            finish_reason=g.finish_reason,
+            usage=Usage(prompt_tokens=len(r.prompt), completion_tokens=len(g.token_ids)),
+        )
+        for r, g in zip(requests, growing, strict=True)
+    ]
+
+
+def stream(engine: Engine, wanted: Request) -> Iterator[Chunk]:
+    """One chunk a token, as it comes."""
+    for step in decode(engine, [wanted]):
+        yield Chunk(step.text, step.token_id, step.logprob, step.finish_reason)
+
+
+def request(
+    engine: Engine,
+    prompt: str,
+    max_new_tokens: int,
+    sampling: Sampling,
+    stop: tuple[str, ...],
+    seed: int | None,
+    ignore_eos: bool,
+    where: str | None = None,
+) -> Request:
+    """A prompt as token ids, with as many new tokens as are wanted and as the context has room for.
+
+    Raises:
+        InputError: the prompt is empty and the model has no token to begin with, or it fills the context.
+    """
+    if max_new_tokens < 1:
+        raise InputError(f"max_new_tokens={max_new_tokens} is out of range", fix="It must be 1 or more")
+    ids = engine.tokenizer.encode(prompt)
+    if not ids:
+        if engine.tokenizer.bos_id is None:
+            raise InputError("the prompt is empty", where=where, fix="This model has no begin token: write something")
+        ids = [engine.tokenizer.bos_id]
+    if engine.context is not None:
+        if len(ids) >= engine.context:
+            raise InputError(
+                f"the prompt is {len(ids)} tokens long, the model's context holds {engine.context}, prompt and "
+                "continuation together",
+                where=where,
+                fix="Shorten the prompt",
+            )
+        max_new_tokens = min(max_new_tokens, engine.context - len(ids))
+    return Request(
+        prompt=ids, max_new_tokens=max_new_tokens, sampling=sampling, stop=stop, seed=seed, ignore_eos=ignore_eos
+    )
+
+
+def _where(index: int, prompts: Sequence[str]) -> str | None:
+    return f"prompt {index + 1}" if len(prompts) > 1 else None

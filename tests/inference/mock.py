@@ -1,0 +1,97 @@
+"""A byte tokenizer and an engine without weights, so that decoding is tested without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from tokenizers import Tokenizer as Backend
+from tokenizers import decoders, models, pre_tokenizers
+from torch import Tensor
+
+from sensorium.data.tokenizer import Tokenizer
+
+SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]", "bos": "[BOS]", "eos": "[EOS]"}  # fmt: skip  # noqa: E501
+
+
+def byte_tokenizer(merges: Sequence[tuple[str, str]] = ()) -> Tokenizer:
+    """One token a byte: any text, of any language, in characters that span up to four tokens."""
+    vocabulary = {token: i for i, token in enumerate(SPECIAL.values())}
+    for letter in sorted(pre_tokenizers.ByteLevel.alphabet()):
+        vocabulary[letter] = len(vocabulary)
+    for a, b in merges:
+        vocabulary[a + b] = len(vocabulary)
+    backend = Backend(models.BPE(vocab=vocabulary, merges=list(merges)))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens(list(SPECIAL.values()))
+    return Tokenizer(backend, dict(SPECIAL))
+
+
+class MockState:
+    """Rows of token ids."""
+
+    def __init__(self, engine: MockEngine, rows: list[list[int]]) -> None:
+        self.engine, self.rows = engine, rows
+
+    def logits(self) -> Tensor:
+        self.engine.batches.append(len(self.rows))
+        return torch.stack([self.engine.rule(row) for row in self.rows])
+
+    def step(self, tokens: Sequence[int]) -> Tensor:
+        for row, token in zip(self.rows, tokens, strict=True):
+            row.append(token)
+        return self.logits()
+
+    def keep(self, rows: Sequence[int]) -> None:
+        self.rows = [self.rows[i] for i in rows]
+
+
+class MockEngine:
+    """Logits by a rule from the whole sequence of a row."""
+
+    name = "mock"
+    source = "mock"
+    causal = True
+    context: int | None = None
+    capabilities = frozenset({"generate"})
+
+    def __init__(self, tokenizer: Tokenizer, rule: Callable[[list[int]], Tensor]) -> None:
+        self.tokenizer, self.rule = tokenizer, rule
+        self.eos_ids = frozenset({tokenizer.id("[EOS]")})
+        self.batches: list[int] = []
+
+    def masked_logits(self, sequences: Sequence[Sequence[int]], positions: Sequence[Sequence[int]]) -> Tensor:
+        raise AssertionError("not a masked model")
+
+    def logprobs(self, sequences: Sequence[Sequence[int]]) -> list[Tensor]:
+        return [
+            torch.stack([self.rule(list(s[:i])).log_softmax(-1)[s[i]] for i in range(1, len(s))]) for s in sequences
+        ]
+
+    def prefill(self, sequences: Sequence[Sequence[int]], capacity: int) -> tuple[MockState, Tensor]:
+        assert capacity >= max(map(len, sequences))
+        state = MockState(self, [list(sequence) for sequence in sequences])
+        return state, state.logits()
+
+
+def reciting(tokenizer: Tokenizer, text: str) -> Callable[[list[int]], Tensor]:
+    """Always continues as `text` goes on, and ends it; the prompt is its beginning."""
+    ids = [*tokenizer.encode(text), tokenizer.id("[EOS]")]
+
+    def rule(row: list[int]) -> Tensor:
+        logits = torch.zeros(tokenizer.vocab_size)
+        logits[ids[min(len(row), len(ids) - 1)]] = 5.0
+        return logits
+
+    return rule
+
+
+def babbling(tokenizer: Tokenizer) -> Callable[[list[int]], Tensor]:
+    """Random logits that depend on the row's tokens alone."""
+
+    def rule(row: list[int]) -> Tensor:
+        generator = torch.Generator().manual_seed(hash(tuple(row)) % (1 << 31))
+        return 3 * torch.randn(tokenizer.vocab_size, generator=generator)
+
+    return rule
