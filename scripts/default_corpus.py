@@ -156,7 +156,9 @@ def gather(out: Path) -> None:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
                 count += 1
                 size += len(text.encode())
-        print(f"{source.name:24} {source.lang}  {count:7,} documents  {size / 1e6:6.2f} MB  {source.licence}", flush=True)
+        print(
+            f"{source.name:24} {source.lang}  {count:7,} documents  {size / 1e6:6.2f} MB  {source.licence}", flush=True
+        )
 
 
 if __name__ == "__main__":
