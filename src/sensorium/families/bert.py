@@ -1,0 +1,172 @@
+"""BERT (Devlin et al. 2019) and the sentence encoders built on it.
+
+Unusual: the output matrix is the word embedding, and its bias goes by two names in their checkpoints. The pooler
+is there or not by the weights, not by the configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sensorium.core.config import (
+    AttentionConfig,
+    BlockConfig,
+    FeedForwardConfig,
+    LanguageHeadConfig,
+    LearnedPosition,
+    ModelConfig,
+    NormConfig,
+    StackConfig,
+    TokenEmbedConfig,
+)
+from sensorium.families.hf_config import HF_ACTIVATIONS, HFConfig, activation, refuse, require
+from sensorium.families.keymap import KeyMap, affine, row
+
+MODEL_TYPES = ("bert",)
+ARCHITECTURES = ("BertForPreTraining", "BertForMaskedLM", "BertModel")
+_LAYER = "encoder.layer.{layer}"
+_BLOCK = "stack.blocks.{layer}"
+
+
+def to_config(hf: HFConfig, architecture: str, names: Iterable[str]) -> ModelConfig:
+    """Our configuration of theirs.
+
+    Args:
+        hf: config.json.
+        architecture: one of ARCHITECTURES.
+        names: the checkpoint's tensors.
+    """
+    require(
+        hf,
+        ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act",
+         "max_position_embeddings", "type_vocab_size", "layer_norm_eps"),
+    )  # fmt: skip
+    refuse(hf, position_embedding_type="absolute", is_decoder=False, add_cross_attention=False)
+    if architecture != "BertModel":
+        refuse(hf, tie_word_embeddings=True)
+    pooled = architecture == "BertForPreTraining" or any(name.endswith("pooler.dense.weight") for name in names)
+    return sized(
+        vocab_size=hf["vocab_size"],
+        dim=hf["hidden_size"],
+        layers=hf["num_hidden_layers"],
+        heads=hf["num_attention_heads"],
+        feedforward=hf["intermediate_size"],
+        context=hf["max_position_embeddings"],
+        types=hf["type_vocab_size"],
+        eps=hf["layer_norm_eps"],
+        activation_name=hf["hidden_act"],
+        dropout=hf.get("hidden_dropout_prob", 0.1),
+        attention_dropout=hf.get("attention_probs_dropout_prob", 0.1),
+        language=architecture != "BertModel",
+        pooler=pooled,
+        pair=architecture == "BertForPreTraining",
+    )
+
+
+def sized(
+    *,
+    vocab_size: int,
+    dim: int,
+    layers: int,
+    heads: int,
+    feedforward: int,
+    context: int,
+    types: int = 2,
+    eps: float = 1e-12,
+    activation_name: str = "gelu",
+    dropout: float = 0.1,
+    attention_dropout: float = 0.1,
+    language: bool = True,
+    pooler: bool = False,
+    pair: bool = False,
+) -> ModelConfig:
+    """A BERT of a given size."""
+    norm = NormConfig(kind="layernorm", eps=eps)
+    attention = AttentionConfig(
+        n_heads=heads, n_kv_heads=heads, head_dim=dim // heads, dropout=attention_dropout,
+        q_bias=True, k_bias=True, v_bias=True, out_bias=True,
+    )  # fmt: skip
+    act = activation(activation_name)
+    block = BlockConfig(
+        attention=attention,
+        feedforward=FeedForwardConfig(width=feedforward, activation=act, gated=False, bias=True),
+        norm=norm,
+        placement="post",
+        dropout=dropout,
+    )
+    embed = TokenEmbedConfig(
+        vocab_size=vocab_size, n_types=types, position=LearnedPosition(size=context), norm=norm, dropout=dropout
+    )
+    return ModelConfig(
+        stack=StackConfig(dim=dim, embed=embed, blocks=(block,) * layers, causal=False),
+        language=LanguageHeadConfig(tied=True, bias=True, transform=act, norm=norm) if language else None,
+        pooler=pooler,
+        n_pair_classes=2 if pair else 0,
+    )
+
+
+def expresses(config: ModelConfig) -> bool:
+    """Whether BERT's format can hold this model."""
+    return not config.stack.causal and config.stack.blocks[0].placement == "post"
+
+
+def to_hf(config: ModelConfig) -> HFConfig:
+    """Their configuration of ours."""
+    stack = config.stack
+    block, embed = stack.blocks[0], stack.embed
+    architecture = "BertModel"
+    if config.language is not None:
+        architecture = "BertForPreTraining" if config.n_pair_classes else "BertForMaskedLM"
+    return {
+        "architectures": [architecture],
+        "model_type": "bert",
+        "vocab_size": embed.vocab_size,
+        "hidden_size": stack.dim,
+        "num_hidden_layers": len(stack.blocks),
+        "num_attention_heads": block.attention.n_heads,
+        "intermediate_size": block.feedforward.width,
+        "hidden_act": HF_ACTIVATIONS[block.feedforward.activation],
+        "hidden_dropout_prob": block.dropout,
+        "attention_probs_dropout_prob": block.attention.dropout,
+        "max_position_embeddings": stack.context,
+        "type_vocab_size": embed.n_types,
+        "layer_norm_eps": block.norm.eps,
+    }
+
+
+def keymap(config: ModelConfig, architecture: str) -> KeyMap:
+    """Their names and ours."""
+    base = "" if architecture == "BertModel" else "bert."
+    rows = [
+        row(f"{base}embeddings.word_embeddings.weight", "stack.embed.tokens.weight"),
+        row(f"{base}embeddings.position_embeddings.weight", "stack.embed.positions.weight"),
+        row(f"{base}embeddings.token_type_embeddings.weight", "stack.embed.types.weight"),
+        *affine(f"{base}embeddings.LayerNorm", "stack.embed.norm"),
+        *affine(f"{base}{_LAYER}.attention.self.query", f"{_BLOCK}.attention.q"),
+        *affine(f"{base}{_LAYER}.attention.self.key", f"{_BLOCK}.attention.k"),
+        *affine(f"{base}{_LAYER}.attention.self.value", f"{_BLOCK}.attention.v"),
+        *affine(f"{base}{_LAYER}.attention.output.dense", f"{_BLOCK}.attention.out"),
+        *affine(f"{base}{_LAYER}.attention.output.LayerNorm", f"{_BLOCK}.attention_norm"),
+        *affine(f"{base}{_LAYER}.intermediate.dense", f"{_BLOCK}.feedforward.up"),
+        *affine(f"{base}{_LAYER}.output.dense", f"{_BLOCK}.feedforward.down"),
+        *affine(f"{base}{_LAYER}.output.LayerNorm", f"{_BLOCK}.feedforward_norm"),
+        *affine(f"{base}pooler.dense", "pooler"),
+        *affine("cls.predictions.transform.dense", "language.dense"),
+        *affine("cls.predictions.transform.LayerNorm", "language.norm"),
+        row("cls.predictions.bias", "language.bias"),
+        *affine("cls.seq_relationship", "pair"),
+    ]
+    same = {
+        "cls.predictions.decoder.bias": "cls.predictions.bias",
+        "cls.predictions.decoder.weight": f"{base}embeddings.word_embeddings.weight",
+    }
+    ignored = [rf"{base}embeddings\.position_ids"]
+    if architecture == "BertForMaskedLM" and not config.pooler:
+        ignored += [r"cls\.seq_relationship\..*"]
+    return KeyMap(
+        rows,
+        layers=len(config.stack.blocks),
+        ignored=ignored,
+        same=same,
+        spelled={r"LayerNorm\.gamma$": "LayerNorm.weight", r"LayerNorm\.beta$": "LayerNorm.bias"},
+    )
