@@ -14,8 +14,8 @@ from tests.inference.mock import byte_tokenizer
 CONTEXT = 48
 TOKENIZER = byte_tokenizer(merges=[("t", "h"), ("th", "e"), ("Ġ", "the"), ("Ġ", "a"), ("a", "n"), ("Ġ", "b")])
 VOCAB = TOKENIZER.vocab_size
-_SIZE = dict(vocab_size=VOCAB, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48)  # noqa: C408
-_IDS = dict(pad_token_id=0, bos_token_id=5, eos_token_id=6)  # noqa: C408
+_SIZE = dict(vocab_size=VOCAB, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48)
+_IDS = dict(pad_token_id=0, bos_token_id=5, eos_token_id=6)
 
 
 def bert(**options: Any) -> Any:

@@ -86,5 +86,5 @@ def test_a_folder_without_fixtures_says_so(tmp_path) -> None:
 @pytest.mark.parametrize("text", ["{", "[]", '{"fixtures": [{"task": "fill_mask"}]}', '{"fixtures": ["x"]}'])
 def test_damaged_fixtures_are_one_clear_error(folder: Path, text: str) -> None:
     (folder / FILE).write_text(text)
-    with pytest.raises(CheckpointError, match="sensorium.json"):
+    with pytest.raises(CheckpointError, match=r"sensorium\.json"):
         verify(folder)

@@ -18,7 +18,7 @@ TEXT = "This is a [MASK] example."
 
 
 def test_candidates_equal_the_stock_pipeline(encoder, masked) -> None:
-    model, folder = encoder
+    _, folder = encoder
     stock = pipeline("fill-mask", model=AutoModelForMaskedLM.from_pretrained(folder), tokenizer=AutoTokenizer.from_pretrained(folder))  # noqa: E501 # fmt: skip
     expected = stock(TEXT, top_k=4)
     found = masked.fill_mask(TEXT, top_k=4)
@@ -112,7 +112,7 @@ def test_wordpieces_join_the_word_before() -> None:
     backend.decoder = decoders.WordPiece()
     backend.add_special_tokens(list(SPECIAL.values()))
     engine = _Fixed(Tokenizer(backend, SPECIAL), "child", "##ing", "子")
-    word, piece, character = fill_masks(engine, ["a play [MASK]."], top_k=3)[0]
+    word, piece, _ = fill_masks(engine, ["a play [MASK]."], top_k=3)[0]
     assert (word.token, word.text) == ("child", "a play child.")
     assert (piece.token, piece.text) == ("##ing", "a playing.")
     assert fill_masks(engine, ["孩[MASK]们"], top_k=3)[0][2].text == "孩子们"

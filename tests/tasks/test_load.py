@@ -59,15 +59,15 @@ def test_a_bundled_model_that_is_not_there_is_a_clear_error(tmp_path, monkeypatc
 
 @pytest.mark.parametrize("source", ["nowhere", "a/b/c/nowhere", "./org/name/..", "missing.gguf", "openai:x"])
 def test_an_unknown_path_says_what_was_looked_for(source: str) -> None:
-    with pytest.raises(InputError, match="no folder and no .gguf file"):
+    with pytest.raises(InputError, match=r"no folder and no \.gguf file"):
         load(source)
 
 
 def test_files_and_folders_without_a_model_are_refused(tmp_path) -> None:
     (tmp_path / "weights.bin").write_bytes(b"x")
-    with pytest.raises(InputError, match="no .gguf file"):
+    with pytest.raises(InputError, match=r"no \.gguf file"):
         load(tmp_path / "weights.bin")
-    with pytest.raises(InputError, match="config.json is missing"):
+    with pytest.raises(InputError, match=r"config\.json is missing"):
         load(tmp_path)
 
 

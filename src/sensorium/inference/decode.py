@@ -17,7 +17,7 @@ from torch import Tensor
 from sensorium.data.tokenizer import Tokenizer
 from sensorium.errors import EngineError
 from sensorium.inference.engine import Engine
-from sensorium.inference.logits import Sampling, Transform, choose
+from sensorium.inference.logits import Sampling, Transform, choose, logprob_of
 from sensorium.inference.text import StopStrings, TextStream
 from sensorium.results import FinishReason
 
@@ -91,7 +91,7 @@ class _Row:
         for transform in self._transforms:
             changed = transform(changed, self.request.prompt, self.generated)
         token = choose(changed, self._generator)
-        logprob = float(logits[token] - logits.logsumexp(-1))
+        logprob = logprob_of(token, logits)
         if not math.isfinite(logprob):
             raise EngineError(
                 "the model gave logits that are not finite numbers",

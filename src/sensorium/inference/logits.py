@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -169,10 +170,23 @@ def choose(logits: Row, generator: torch.Generator | None) -> int:
     One number a token, always from the CPU: so a row's draws depend neither on the device nor on the other rows.
     """
     if generator is None:
-        return int(logits.argmax())
+        return int(logits.argmax() if logits.is_cuda else logits.numpy().argmax())
     cumulative = logits.double().softmax(-1).cumsum(-1)
     point = torch.rand((), dtype=torch.float64, generator=generator).to(cumulative.device) * cumulative[-1]
     return int(torch.searchsorted(cumulative, point, right=True).clamp(max=len(logits) - 1))
+
+
+def logprob_of(token: int, logits: Row) -> float:
+    """Natural log-probability of a token.
+
+    In NumPy on the CPU, as the greedy choice is: a row is too small for PyTorch's threads, and waking them between
+    two steps of a decoder that runs on NumPy's own makes both pools spin for the same cores.
+    """
+    if logits.is_cuda:
+        return float(logits[token] - logits.logsumexp(-1))
+    row = logits.numpy()
+    top = row.max()
+    return float(row[token] - top - np.log(np.exp(row - top).sum(dtype=np.float64)))
 
 
 def _check(name: str, value: Number | None, allowed: str, holds: bool) -> None:
