@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from sensorium.errors import CheckpointError, InputError
 from sensorium.inference.fixtures import FILE, verify, write_fixtures
 from sensorium.tasks.model import load
-from tests.inference.folders import bert, headless, llama, saved
+from tests.inference.folders import TOKENIZER, bert, headless, llama, saved
 
 MAKES = {"encoder": bert, "decoder": llama}
 
@@ -72,6 +72,18 @@ def test_other_provenance_is_kept(folder: Path) -> None:
     again = json.loads((folder / FILE).read_text())
     assert again["run"] == {"recipe": "x"}
     assert again["fixtures"] == known["fixtures"]
+
+
+def test_models_with_little_room_have_fixtures_too(tmp_path) -> None:
+    from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
+
+    size = {"vocab_size": TOKENIZER.vocab_size, "pad_token_id": 0}
+    small = BertConfig(**size, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, max_position_embeddings=4)  # noqa: E501 # fmt: skip
+    saved(BertForMaskedLM(small), tmp_path / "encoder", "encoder")
+    saved(GPT2LMHeadModel(GPT2Config(**size, n_embd=8, n_layer=1, n_head=1, n_positions=6)), tmp_path / "d", "decoder")
+    for part in ("encoder", "d"):
+        write_fixtures(tmp_path / part)
+        assert verify(tmp_path / part).passed
 
 
 def test_a_folder_without_fixtures_says_so(tmp_path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
@@ -89,11 +91,11 @@ class _Fixed:
     capabilities = frozenset({"fill_mask"})
     eos_ids = frozenset()
 
-    def __init__(self, tokenizer: Tokenizer, *best: str) -> None:
-        self.tokenizer, self.best = tokenizer, best
+    def __init__(self, tokenizer: Tokenizer, *best: str, spare: int = 0) -> None:
+        self.tokenizer, self.best, self.rows = tokenizer, best, tokenizer.vocab_size + spare
 
     def masked_logits(self, sequences, positions) -> torch.Tensor:
-        logits = torch.zeros(self.tokenizer.vocab_size)
+        logits = torch.zeros(self.rows)
         for rank, token in enumerate(self.best):
             logits[self.tokenizer.id(token)] = 10.0 - rank
         return logits.repeat(sum(map(len, positions)), 1)
@@ -103,6 +105,14 @@ class _Fixed:
 
     def prefill(self, sequences, capacity) -> tuple:
         raise AssertionError
+
+
+def test_rows_without_a_token_count_in_the_score_but_are_no_candidates(masked) -> None:
+    engine = _Fixed(masked.tokenizer, "a", spare=1000)
+    found = fill_masks(engine, ["[MASK]"], top_k=2000)[0]
+    assert len(found) == masked.tokenizer.vocab_size
+    others = engine.rows - 1
+    assert found[0].score == pytest.approx(1 / (1 + others * math.exp(-10)), rel=1e-5)
 
 
 def test_wordpieces_join_the_word_before() -> None:

@@ -113,10 +113,19 @@ def demand_verified(engine: Engine, folder: Path) -> None:
 def compute(engine: Engine) -> list[Fixture]:
     """The fixtures of a model: of masks for an encoder, of continuations for a decoder, none without a head."""
     if "fill_mask" in engine.capabilities and engine.tokenizer.mask_id is not None:
-        return [_fill(engine, form.format(engine.tokenizer.special["mask"])) for form in _FILLS]
+        mask = engine.tokenizer.special["mask"]
+        texts = [form.format(mask) for form in _FILLS]
+        fitting = [text for text in texts if _fits(engine, text)] or [mask]
+        return [_fill(engine, text) for text in fitting]
     if "generate" in engine.capabilities:
-        return [_greedy(engine, prompt) for prompt in _PROMPTS]
+        fitting = [text for text in _PROMPTS if _fits(engine, text)] or ["a"]
+        return [_greedy(engine, text) for text in fitting]
     return []
+
+
+def _fits(engine: Engine, text: str) -> bool:
+    """Whether a text is neither nothing to this tokenizer nor too long for this model."""
+    return 0 < len(engine.tokenizer.encode(text)) < (engine.context or math.inf)
 
 
 def _fill(engine: Engine, text: str) -> Fixture:
@@ -126,7 +135,8 @@ def _fill(engine: Engine, text: str) -> Fixture:
 
 def _greedy(engine: Engine, text: str) -> Fixture:
     ids = engine.tokenizer.encode(text)
-    logits, continuation = _continue(engine, ids, _NEW_TOKENS, clear=True)
+    room = _NEW_TOKENS if engine.context is None else min(_NEW_TOKENS, engine.context - len(ids))
+    logits, continuation = _continue(engine, ids, room, clear=True)
     return {"task": "generate", "text": text, "ids": ids, **_digest(logits), "greedy": continuation}
 
 
@@ -154,9 +164,9 @@ def _continue(
 
 def _digest(logits: Float[Tensor, " vocab"]) -> Fixture:
     """The clear part of the ranking, some logits by id, and statistics that every weight has a part in."""
-    values, ids = logits.topk(_TOP + 1)
+    values, ids = logits.topk(min(_TOP + 1, len(logits)))
     gaps = (values[:-1] - values[1:]).tolist()
-    clear = next((i for i, gap in enumerate(gaps) if gap < _MARGIN), _TOP)
+    clear = next((i for i, gap in enumerate(gaps) if gap < _MARGIN), len(gaps))
     spread = range(0, len(logits), max(1, len(logits) // 8))
     chosen = sorted({*ids[:_TOP].tolist(), *spread})
     numbers = {str(id): round(float(logits[id]), 5) for id in chosen}

@@ -18,6 +18,7 @@ from sensorium.data.tokenizer import Tokenizer
 from sensorium.errors import InputError
 from sensorium.inference.engine import Engine, by_length
 from sensorium.results import Fill
+from sensorium.tasks.texts import checked, place
 
 _BUDGET = 2048
 """Tokens a batch."""
@@ -72,9 +73,9 @@ def _find_masks(engine: Engine, texts: Sequence[str]) -> list[_Masked]:
     if mask is None:
         raise InputError("the model's tokenizer has no mask token", where=engine.source)
     found = []
-    encodings = tokenizer.backend.encode_batch(list(texts))
+    encodings = tokenizer.backend.encode_batch(checked(texts))
     for number, (text, encoding) in enumerate(zip(texts, encodings, strict=True)):
-        where = f"text {number + 1}" if len(texts) > 1 else None
+        where = place(number, texts)
         places = [place for place, id in enumerate(encoding.ids) if id == mask]
         if not places:
             name = tokenizer.special["mask"]
@@ -98,8 +99,9 @@ def _fill_top(
     top_k: int,
     results: Sequence[list[Fill]],
 ) -> None:
-    logits = logits[:, : tokenizer.vocab_size]
-    values, ids = logits.topk(min(top_k, logits.shape[-1]))
+    # A model may have more rows than the tokenizer has tokens; those count in the scores but are no candidates.
+    named = logits[:, : tokenizer.vocab_size]
+    values, ids = named.topk(min(top_k, named.shape[-1]))
     scores = (values - logits.logsumexp(-1, keepdim=True)).exp()
     rows = iter(zip(ids.tolist(), scores.tolist(), strict=True))
     for item, fills in zip(items, results, strict=True):

@@ -10,8 +10,9 @@ from sensorium.inference.decode import Request, Step, decode
 from sensorium.inference.engine import Engine, by_length
 from sensorium.inference.logits import Sampling
 from sensorium.results import Chunk, FinishReason, Generation, Usage
+from sensorium.tasks.texts import checked, place
 
-_BATCH_TOKENS = 16384
+_BATCH_TOKENS = 8192
 """Prompts and continuations that are decoded together."""
 
 
@@ -47,8 +48,8 @@ def generate_all(
         InputError: see `request`.
     """
     requests = [
-        request(engine, prompt, max_new_tokens, sampling, stop, seed, ignore_eos, _where(i, prompts))
-        for i, prompt in enumerate(prompts)
+        request(engine, prompt, max_new_tokens, sampling, stop, seed, ignore_eos, place(i, prompts, "prompt"))
+        for i, prompt in enumerate(checked(prompts, "prompt"))
     ]
     growing = [_Growing() for _ in prompts]
     lengths = [len(r.prompt) + r.max_new_tokens for r in requests]
@@ -107,7 +108,3 @@ def request(
     return Request(
         prompt=ids, max_new_tokens=max_new_tokens, sampling=sampling, stop=stop, seed=seed, ignore_eos=ignore_eos
     )
-
-
-def _where(index: int, prompts: Sequence[str]) -> str | None:
-    return f"prompt {index + 1}" if len(prompts) > 1 else None

@@ -22,6 +22,7 @@ from sensorium.results import Chunk, Fill, Generation, Score
 from sensorium.tasks.fill_mask import fill_masks
 from sensorium.tasks.generate import generate_all, request, stream
 from sensorium.tasks.score import score_causal, score_pseudo
+from sensorium.tasks.texts import checked
 
 Texts = list[str] | tuple[str, ...]
 _KINDS: dict[Capability, str] = {
@@ -241,7 +242,9 @@ class LanguageModel:
         sampling = _sampling(
             temperature, top_k, top_p, min_p, seed, repetition_penalty, presence_penalty, frequency_penalty
         )
-        wanted = request(engine, prompt, max_new_tokens, sampling, _stops(stop), seed, ignore_eos)
+        wanted = request(
+            engine, checked([prompt], "prompt")[0], max_new_tokens, sampling, _stops(stop), seed, ignore_eos
+        )
         return stream(engine, wanted)
 
     @overload

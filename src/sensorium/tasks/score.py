@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from sensorium.errors import InputError
 from sensorium.inference.engine import Engine, by_length
 from sensorium.results import Score
+from sensorium.tasks.texts import checked, place
 
 _BUDGET = 4096
 """Tokens a batch."""
@@ -99,11 +100,12 @@ def score_pseudo(engine: Engine, texts: Sequence[str]) -> list[Score]:
 
 
 def _encode(engine: Engine, texts: Sequence[str]) -> list[list[int]]:
-    encoded = engine.tokenizer.encode_batch(list(texts), special=False)
+    encoded = engine.tokenizer.encode_batch(checked(texts), special=False)
     for number, ids in enumerate(encoded):
         if not ids:
-            where = f"text {number + 1}" if len(texts) > 1 else None
-            raise InputError("the text is empty: there is nothing to score", where=where, fix="Give some text")
+            raise InputError(
+                "the text is empty: there is nothing to score", where=place(number, texts), fix="Give some text"
+            )
     return encoded
 
 
