@@ -6,6 +6,7 @@ asks for it by name.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ class TransformersEngine:
         if not self.causal:
             raise CapabilityError("an encoder gives no causal log-probabilities", where=self.source)
         ids, valid = self._right_padded(sequences)
-        logits = self.model(input_ids=ids, attention_mask=valid.long(), use_cache=False).logits[:, :-1].float()
+        logits = self.model(input_ids=ids, attention_mask=valid.long()).logits[:, :-1].float()
         chosen = logits.gather(-1, ids[:, 1:, None])[..., 0] - logits.logsumexp(-1)
         return [row[: len(sequence) - 1].cpu() for row, sequence in zip(chosen, sequences, strict=True)]
 
@@ -138,26 +139,36 @@ class TransformersEngine:
 
 
 class TransformersState:
-    """Rows in the middle of being decoded, with the stock cache."""
+    """Rows in the middle of being decoded, with the stock cache.
+
+    Families differ in what their forward pass takes: some have no positions (ALiBi), and a few (Mamba) no cache of
+    the kind that rows can leave; those read each row anew at every step.
+    """
 
     def __init__(self, model: Any, valid: Tensor) -> None:
         self._model = model
+        self._takes = inspect.signature(model.forward).parameters.keys()
         self._valid = valid
         self._cache: Any = None
+        self._rows: list[Tensor] = []
 
     def read(self, ids: Tensor) -> Logits:
         """Append the columns of `ids`; logits after the last."""
-        places = (self._valid.long().cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-        out = self._model(
-            input_ids=ids,
-            attention_mask=self._valid.long(),
-            position_ids=places,
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        if "past_key_values" not in self._takes:
+            return self._read_anew(ids)
+        options: dict[str, Any] = {"past_key_values": self._cache, "use_cache": True}
+        if "position_ids" in self._takes:
+            options["position_ids"] = (self._valid.long().cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        if "logits_to_keep" in self._takes:
+            options["logits_to_keep"] = 1
+        out = self._model(input_ids=ids, attention_mask=self._valid.long(), **options)
         self._cache = out.past_key_values
         return out.logits[:, -1].float()  # type: ignore[no-any-return]
+
+    def _read_anew(self, ids: Tensor) -> Logits:
+        parts = [row[valid] for row, valid in zip(ids, self._valid[:, -ids.shape[1] :], strict=True)]
+        self._rows = [torch.cat(pair) for pair in zip(self._rows or [p[:0] for p in parts], parts, strict=True)]
+        return torch.cat([self._model(input_ids=row[None]).logits[:, -1] for row in self._rows]).float()
 
     @torch.inference_mode()
     def step(self, tokens: Ids) -> Logits:
@@ -170,7 +181,9 @@ class TransformersState:
         """See `State`."""
         kept = torch.tensor(rows, device=self._valid.device)
         self._valid = self._valid[kept]
-        self._cache.batch_select_indices(kept)
+        self._rows = [self._rows[row] for row in rows] if self._rows else []
+        if self._cache is not None:
+            self._cache.batch_select_indices(kept)
 
 
 def _is_causal(architecture: str, model_type: str, config: dict[str, Any], where: str) -> bool:
