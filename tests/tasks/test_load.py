@@ -63,6 +63,14 @@ def test_an_unknown_path_says_what_was_looked_for(source: str) -> None:
         load(source)
 
 
+def test_a_missing_folder_beside_others_is_not_asked_of_the_hub(tmp_path, monkeypatch) -> None:
+    (tmp_path / "runs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(InputError, match=r"runs/bert: no such model"):
+        load("runs/bert")
+
+
 def test_files_and_folders_without_a_model_are_refused(tmp_path) -> None:
     (tmp_path / "weights.bin").write_bytes(b"x")
     with pytest.raises(InputError, match=r"no \.gguf file"):

@@ -33,7 +33,7 @@ class NativeEngine:
     """A model of the core and its tokenizer.
 
     Args:
-        model: on its device, in its precision.
+        model: on its device, in its precision. It is put into evaluation and its gradients are turned off.
         tokenizer: the model's.
         source: where it came from, for messages.
         eos_ids: tokens that end a generation.

@@ -29,6 +29,8 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 def locate(source: StrPath) -> list[Path]:
     """The folders or files of a model.
 
+    A name like `runs/bert` could be a hub id too; it is not asked for where there is a folder `runs`.
+
     Raises:
         InputError: there is nothing at `source`.
         CheckpointError: the bundled model is not part of this installation.
@@ -41,7 +43,7 @@ def locate(source: StrPath) -> list[Path]:
         return [path]
     if path.is_file():
         raise InputError("is a file but no .gguf file", where=name, fix="Name the folder that holds config.json")
-    if _HUB_ID.fullmatch(name) and path.suffix != ".gguf":
+    if _HUB_ID.fullmatch(name) and path.suffix != ".gguf" and not path.parent.is_dir():
         return [_from_hub(name)]
     raise InputError(
         "no such model: there is no folder and no .gguf file of this name, and it is neither a hub id (org/name) "
