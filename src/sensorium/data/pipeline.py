@@ -218,7 +218,7 @@ def _manifest(
     return {
         "format": FORMAT,
         "settings": asdict(settings),
-        "input": {"files": ledger.files, **ledger.counts, "unreadable": ledger.problems},
+        "input": {"files": ledger.files, "counts": dict(ledger.counts), "unreadable": ledger.problems},
         "dropped": dict(ledger.dropped),
         "scripts": dict(stage.scripts),
         "splits": counted,

@@ -1,0 +1,161 @@
+"""Masked language modelling, alone or with sentence pairs (Devlin et al. 2019; Lan et al. 2020).
+
+A unit is a run of whole sentences of one document that fills the sequence. With pairs it is cut in two: the second
+part follows, or, half of the time, is a run from another document (`next`) or stands first (`order`). The cut, the
+stranger and the masks are drawn anew each epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from sensorium.core.model import Encoder, Transformer
+from sensorium.data.shards import TokenShards
+from sensorium.data.tokenizer import Tokenizer
+from sensorium.errors import ConfigError
+from sensorium.objectives.cross_entropy import linear_cross_entropy, linear_cross_entropy_sums
+from sensorium.objectives.masking import Masking
+from sensorium.objectives.objective import Batch, Example, Ids, Loss, Units
+
+Pairs = Literal["none", "next", "order"]
+
+
+class MaskedObjective:
+    """Masked tokens, and sentence pairs if asked for.
+
+    Args:
+        tokenizer: must have a mask, [CLS] and [SEP].
+        seq_len: the most tokens a sequence, special tokens included.
+        masking: which tokens are hidden.
+        pairs: what the pairs are.
+    """
+
+    name = "masked"
+
+    def __init__(self, tokenizer: Tokenizer, *, seq_len: int, masking: Masking, pairs: Pairs = "none") -> None:
+        if tokenizer.cls_id is None or tokenizer.sep_id is None:
+            raise ConfigError("masked training needs a tokenizer with [CLS] and [SEP]", fix="Prepare with another one")
+        self._cls, self._sep = np.array([tokenizer.cls_id]), np.array([tokenizer.sep_id])
+        self._room = seq_len - (2 if pairs == "none" else 3)
+        self._masking, self._pairs = masking, pairs
+        if self._room < 2:
+            raise ConfigError(f"seq_len={seq_len} leaves no room for text", fix="Set batch.seq_len to 16 or more")
+
+    def units(self, shards: TokenShards, rng: np.random.Generator) -> Units:
+        """Rows of (first token, last token + 1, document): runs of whole sentences that fill the sequence."""
+        rows: list[tuple[int, int, int]] = []
+        offsets = shards.sentence_offsets
+        for document in range(len(shards)):
+            first, last = (int(shards.document_sentences[document + i]) for i in (0, 1))
+            ends = np.asarray(offsets[first : last + 1])
+            start = 0
+            while start < len(ends) - 1:
+                stop = int(np.searchsorted(ends, ends[start] + self._room, side="right")) - 1
+                if stop > start:
+                    rows.append((int(ends[start]), int(ends[stop]), document))
+                else:  # a sentence longer than the sequence is cut
+                    stop = start + 1
+                    cuts = range(int(ends[start]), int(ends[stop]), self._room)
+                    rows += [(cut, min(cut + self._room, int(ends[stop])), document) for cut in cuts]
+                start = stop
+        return np.array(rows, dtype=np.int64).reshape(-1, 3)
+
+    def example(self, shards: TokenShards, unit: Units, rng: np.random.Generator) -> Example:
+        """One masked sequence."""
+        start, stop, document = (int(x) for x in unit)
+        tokens = shards.tokens(start, stop).astype(np.int64)
+        if self._pairs == "none":
+            ids, types, label = np.concatenate((self._cls, tokens, self._sep)), None, None
+        else:
+            first, second, label = self._pair(shards, tokens, start, document, rng)
+            ids = np.concatenate((self._cls, first, self._sep, second, self._sep))
+            types = np.repeat([0, 1], [len(first) + 2, len(second) + 1])
+        maskable = (ids != self._cls[0]) & (ids != self._sep[0])
+        masked, places = self._masking(ids, maskable, rng)
+        return Example(ids=masked, places=places, targets=ids[places], types=types, pair=label)
+
+    def _pair(
+        self, shards: TokenShards, tokens: Ids, start: int, document: int, rng: np.random.Generator
+    ) -> tuple[Ids, Ids, int]:
+        cut = self._cut(shards, tokens, start, rng)
+        first, second = tokens[:cut], tokens[cut:]
+        if rng.random() < 0.5:
+            return first, second, 0
+        if self._pairs == "order":
+            return second, first, 1
+        return first, self._stranger(shards, document, max(len(second), 1), rng), 1
+
+    @staticmethod
+    def _cut(shards: TokenShards, tokens: Ids, start: int, rng: np.random.Generator) -> int:
+        """A sentence boundary inside the run, or any place in a single sentence."""
+        offsets = shards.sentence_offsets
+        low = int(np.searchsorted(offsets, start, side="right"))
+        high = int(np.searchsorted(offsets, start + len(tokens), side="left"))
+        if high > low:
+            return int(offsets[int(rng.integers(low, high))]) - start
+        return int(rng.integers(1, len(tokens))) if len(tokens) > 1 else 1
+
+    @staticmethod
+    def _stranger(shards: TokenShards, document: int, length: int, rng: np.random.Generator) -> Ids:
+        """A run of `length` tokens from the beginning of a sentence of another document."""
+        count = len(shards)
+        other = int(rng.integers(count - 1)) if count > 1 else document
+        other += other >= document and count > 1
+        first, last = (int(shards.document_sentences[other + i]) for i in (0, 1))
+        if first == last:
+            return np.empty(0, dtype=np.int64)
+        start = int(shards.sentence_offsets[int(rng.integers(first, last))])
+        return shards.tokens(start, min(start + length, int(shards.document_offsets[other + 1]))).astype(np.int64)
+
+    def loss(self, model: Transformer, batch: Batch) -> Loss:
+        """Mean loss of the masked tokens, plus that of the pairs."""
+        if not isinstance(model, Encoder):
+            raise ConfigError("masked training needs an encoder", fix="Set model.family to bert")
+        hidden = model(batch.packed.ids, types=batch.types, lengths=batch.packed.lengths)[0]
+        tokens = linear_cross_entropy(*model.language_inputs(hidden[batch.places]), batch.targets)
+        if batch.pairs is None:
+            return Loss(tokens, {"loss": tokens.detach()})
+        pairs = F.cross_entropy(model.pair_logits(model.pooled(hidden[batch.firsts])), batch.pairs)
+        total = tokens + pairs
+        return Loss(total, {"loss": total.detach(), "masked_loss": tokens.detach(), "pair_loss": pairs.detach()})
+
+    @torch.inference_mode()
+    def evaluate(self, model: Transformer, batches: Iterator[Batch], n_bytes: int) -> dict[str, float]:
+        """Losses in nats, perplexity and accuracy of the masked tokens, accuracy of the pairs.
+
+        Bits per byte has no meaning here: a masked token is predicted from both sides.
+        """
+        if not isinstance(model, Encoder):
+            raise ConfigError("masked training needs an encoder", fix="Set model.family to bert")
+        nats, correct, count = 0.0, 0, 0
+        pair_nats, pair_correct, pairs = 0.0, 0, 0
+        for batch in batches:
+            hidden = model(batch.packed.ids, types=batch.types, lengths=batch.packed.lengths)[0]
+            part, right = linear_cross_entropy_sums(*model.language_inputs(hidden[batch.places]), batch.targets)
+            nats, correct, count = nats + part, correct + right, count + len(batch.targets)
+            if batch.pairs is not None:
+                logits = model.pair_logits(model.pooled(hidden[batch.firsts]))
+                pair_nats += float(F.cross_entropy(logits, batch.pairs, reduction="sum"))
+                pair_correct += int((logits.argmax(1) == batch.pairs).sum())
+                pairs += len(batch.pairs)
+        mean = nats / max(count, 1)
+        metrics = {
+            "masked_loss": mean,
+            "masked_perplexity": math.exp(min(mean, 700.0)),
+            "masked_accuracy": correct / max(count, 1),
+            "loss": mean + pair_nats / max(pairs, 1),
+        }
+        if pairs:
+            metrics["pair_accuracy"] = pair_correct / pairs
+        return metrics
+
+    @staticmethod
+    def fits(model: Transformer) -> bool:
+        """Whether a model can be trained so."""
+        return isinstance(model, Encoder) and model.language is not None

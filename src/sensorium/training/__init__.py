@@ -1,0 +1,1 @@
+"""From a corpus and a recipe to a checkpoint: one loop, whose objective and data are arguments."""

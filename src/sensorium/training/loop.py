@@ -1,0 +1,269 @@
+"""The one training loop: objective, data, model and optimisers are arguments."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sensorium.core.count import training_flops
+from sensorium.core.model import Transformer
+from sensorium.data.shards import TokenShards
+from sensorium.errors import TrainingError
+from sensorium.objectives.objective import Objective, Stream, one_pass
+from sensorium.progress import Advance, progress
+from sensorium.training.optim import learning_rate
+from sensorium.training.recipe import Recipe
+from sensorium.training.record import Record, Row, peak_flops, plot_loss
+from sensorium.training.state import Progress, save_state
+
+LOG_EVERY = 10
+
+
+class TrainingInterruptedError(TrainingError):
+    """Stopped by a signal; the state is saved."""
+
+    exit_code = 130
+
+
+@dataclass
+class Loop:
+    """A run from wherever `at` says to its end.
+
+    Args:
+        recipe: how long, how much at a time.
+        model: in place.
+        optimizers: of the model's parameters.
+        objective: what is learned.
+        train: the corpus.
+        validation: held-out documents; may hold none.
+        folder: for metrics and states.
+        device: where the model is.
+        at: where the run stands.
+    """
+
+    recipe: Recipe
+    model: Transformer
+    optimizers: list[torch.optim.Optimizer]
+    objective: Objective
+    train: TokenShards
+    validation: TokenShards
+    folder: Path
+    device: torch.device
+    at: Progress
+    _rates: list[list[float]] = field(init=False, default_factory=list)
+
+    def run(self, *, show_progress: bool | None = None) -> dict[str, float]:
+        """Train to the end; the last validation metrics (training loss, where there is no validation text).
+
+        Raises:
+            TrainingError: the loss is not finite.
+            TrainingInterruptedError: Ctrl-C or SIGTERM; the state is saved.
+            DiskError: the disk is full.
+        """
+        recipe, stream = self.recipe, self._stream()
+        # A resumed optimiser carries the rate of its last step: the recipe's own is the base.
+        self._rates = [
+            [recipe.optim.lr if type(o).__name__ == "AdamW" else recipe.optim.muon_lr for _ in o.param_groups]
+            for o in self.optimizers
+        ]
+        record = Record(self.folder, step=self.at.step)
+        metrics: dict[str, float] = {}
+        _keep_freed_memory()
+        title = f"training ({recipe.model.family})"
+        with _stop_signals() as stop, progress(title, 1.0, done=self.share(), show=show_progress) as advance:
+            meter = _Meter(self)
+            try:
+                while self.share() < 1.0:
+                    before = self.share()
+                    loss = self._step(stream)
+                    if self.at.step % LOG_EVERY == 0 or self.share() >= 1.0:
+                        meter.report(loss, record, advance)
+                    advance(self.share() - before, "")
+                    ended = self.share() >= 1.0
+                    if ended or self.at.step % recipe.run.eval_every == 0:
+                        metrics = self._evaluate(record) or {"loss": loss}
+                    if ended or stop.is_set() or self.at.step % recipe.run.save_every == 0:
+                        save_state(self.folder, self.at, self.model, self.optimizers, self.device)
+                    if stop.is_set() and not ended:
+                        raise TrainingInterruptedError(
+                            f"stopped at step {self.at.step}; the state is saved",
+                            where=str(self.folder.parent),
+                            fix="Go on with --resume",
+                        )
+            finally:
+                record.close()
+                if record.rows:
+                    plot_loss(record.rows, self.folder / "loss.png")
+        return metrics or self._last(record)
+
+    def share(self) -> float:
+        """How much of the run is done, 0 to 1: by steps, or by time where that is the nearer bound."""
+        run = self.recipe.run
+        by_time = self.at.seconds / (60 * run.max_minutes) if run.max_minutes else 0.0
+        return min(1.0, max(self.at.step / run.steps, by_time))
+
+    def _stream(self) -> Stream:
+        batch = self.recipe.batch
+        stream = Stream(self.objective, self.train, batch.tokens, self.recipe.run.seed)
+        stream.epoch, stream.unit = self.at.epoch, self.at.unit
+        return stream
+
+    def _step(self, stream: Stream) -> float:
+        """One optimiser step; its mean loss."""
+        start = time.perf_counter()
+        recipe = self.recipe
+        self.model.train()
+        factor = learning_rate(recipe.schedule, step=self.at.step, progress=self.share())
+        for optimizer, rates in zip(self.optimizers, self._rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+        place, total, tokens = (stream.epoch, stream.unit), 0.0, 0
+        for _ in range(recipe.batch.accumulate):
+            batch = stream.next(self.device)
+            tokens += batch.tokens
+            with self.autocast():
+                loss = self.objective.loss(self.model, batch).total / recipe.batch.accumulate
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+        if not math.isfinite(total):
+            raise TrainingError(
+                f"the loss is {total} at step {self.at.step + 1} (epoch {place[0]}, unit {place[1]})",
+                where=str(self.folder),
+                fix="Lower optim.lr, or look at that batch; the last saved state is good, and --resume goes on from it",
+            )
+        if recipe.optim.clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.optim.clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.at.step += 1
+        self.at.tokens += tokens
+        self.at.seconds += time.perf_counter() - start
+        self.at.epoch, self.at.unit = stream.epoch, stream.unit
+        return total
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """bf16 where the recipe and the hardware say so."""
+        if precision(self.recipe, self.device) == torch.bfloat16:
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def _evaluate(self, record: Record) -> dict[str, float]:
+        if not len(self.validation):
+            return {}
+        self.model.eval()
+        shards = Head(self.validation, self.recipe.run.eval_tokens)
+        with self.autocast():
+            batches = one_pass(
+                self.objective, shards, tokens=self.recipe.batch.tokens, seed=self.recipe.run.seed, device=self.device
+            )
+            metrics = self.objective.evaluate(self.model, batches, shards.n_bytes)
+        record.write({"step": self.at.step, "tokens": self.at.tokens, "split": "validation", **metrics})
+        return metrics
+
+    @staticmethod
+    def _last(record: Record) -> dict[str, float]:
+        """The last metrics of a run that was finished before."""
+        for split in ("validation", "train"):
+            for row in reversed(record.rows):
+                if row["split"] == split:
+                    return {key: value for key, value in row.items() if isinstance(value, float)}
+        return {}
+
+
+class Head(TokenShards):
+    """The first documents of a split, up to a number of tokens; at least one."""
+
+    def __init__(self, whole: TokenShards, tokens: int) -> None:
+        self.__dict__.update({key: value for key, value in whole.__dict__.items() if key != "n_bytes"})
+        ends = whole.document_offsets[1:]
+        count = max(1, int((ends <= tokens).sum()))
+        self.document_offsets = whole.document_offsets[: count + 1]
+        self.document_sentences = whole.document_sentences[: count + 1]
+        self.document_bytes = whole.document_bytes[:count]
+
+
+class _Meter:
+    """Speed and utilisation between two reports."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._flops = training_flops(loop.model.config, length=loop.recipe.batch.seq_len, logits=_predicted(loop))
+        self._peak = peak_flops(loop.device, precision(loop.recipe, loop.device))
+        self._seen = loop.at.tokens, loop.at.seconds
+
+    def report(self, loss: float, record: Record, advance: Advance) -> None:
+        at, (tokens, seconds) = self._loop.at, self._seen
+        speed = (at.tokens - tokens) / max(at.seconds - seconds, 1e-9)
+        self._seen = at.tokens, at.seconds
+        used = speed * self._flops / self._peak
+        row: Row = {
+            "step": at.step, "tokens": at.tokens, "split": "train", "loss": loss,
+            "lr": float(self._loop.optimizers[0].param_groups[0]["lr"]), "tokens_per_second": speed,
+            "utilisation": used,
+        }  # fmt: skip
+        record.write(row)
+        advance(0, f"step {at.step} · loss {loss:.3f} · {speed:,.0f} tokens/s · {used:.0%} of peak")
+
+
+def _predicted(loop: Loop) -> float:
+    return loop.recipe.objective.mask_rate if loop.recipe.objective.kind == "masked" else 1.0
+
+
+def precision(recipe: Recipe, device: torch.device) -> torch.dtype:
+    """bf16 if the recipe asks for it, or leaves it open and the hardware computes in it; else fp32."""
+    if recipe.run.precision == "auto":
+        native = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else _cpu_has_bf16()
+        return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if recipe.run.precision == "bf16" else torch.float32
+
+
+def _cpu_has_bf16() -> bool:
+    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(check() for check in checks if check is not None)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set; a second one of them ends the process as usual."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def handle(number: int, frame: Any) -> None:
+        stop.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    try:
+        for number in numbers:
+            signal.signal(number, handle)
+        yield stop
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep large freed blocks: a training step allocates the same ones again and again, and giving their
+    pages back to the system each time costs about a tenth of the step."""
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        trim_threshold, mmap_threshold = -1, -3
+        libc.mallopt(mmap_threshold, 1 << 30)
+        libc.mallopt(trim_threshold, (1 << 31) - 1)

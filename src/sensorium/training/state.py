@@ -1,0 +1,85 @@
+"""What a run needs to go on as if it had never stopped: weights, optimisers, random generators, place in the data.
+
+A state file is written beside its name and renamed, so that it is whole or absent; its hash stands beside it, and a
+file that does not match is passed over for the one before.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sensorium.errors import TrainingError
+from sensorium.files import atomic_file, disk_errors, file_hash, write_json
+
+KEPT = 2
+_PATTERN = "state-*.pt"
+
+
+@dataclass
+class Progress:
+    """Where a run stands."""
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    epoch: int = 0
+    unit: int = 0
+
+
+def save_state(
+    folder: Path, progress: Progress, model: nn.Module, optimizers: list[torch.optim.Optimizer], device: torch.device
+) -> Path:
+    """Write a state and drop all but the newest KEPT.
+
+    Raises:
+        DiskError: the disk is full or may not be written.
+    """
+    path = folder / f"state-{progress.step:09}.pt"
+    state = {
+        "progress": vars(progress),
+        "model": model.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+        "rng": torch.get_rng_state(),
+        "device_rng": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+    }
+    with disk_errors(path), atomic_file(path) as part:
+        torch.save(state, part)
+    write_json(path.with_suffix(".json"), {"xxh3_128": file_hash(path)})
+    for old in sorted(folder.glob(_PATTERN))[:-KEPT]:
+        old.unlink()
+        old.with_suffix(".json").unlink(missing_ok=True)
+    return path
+
+
+def newest_state(folder: Path) -> Path | None:
+    """The newest state file that is whole, or None."""
+    for path in sorted(folder.glob(_PATTERN), reverse=True):
+        digest = path.with_suffix(".json")
+        if digest.is_file() and json.loads(digest.read_text()).get("xxh3_128") == file_hash(path):
+            return path
+    return None
+
+
+def load_state(path: Path, model: nn.Module, optimizers: list[torch.optim.Optimizer], device: torch.device) -> Progress:
+    """Put a run back where it was.
+
+    Raises:
+        TrainingError: the state does not fit the run.
+    """
+    state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    try:
+        model.load_state_dict(state["model"])
+        for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise TrainingError(f"the state does not fit this run: {error}", where=str(path)) from error
+    torch.set_rng_state(state["rng"].cpu())
+    if state["device_rng"] is not None and device.type == "cuda":
+        torch.cuda.set_rng_state(state["device_rng"].cpu(), device)
+    return Progress(**state["progress"])

@@ -1,0 +1,233 @@
+"""`train`: a corpus and a recipe to a Hugging Face folder.
+
+out/                 the model: stock `transformers` opens it
+  run/               the run: recipe, metrics, loss curve, states to resume from
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sensorium.core.config import ModelConfig
+from sensorium.core.model import Transformer, build, initialise
+from sensorium.data.shards import Corpus
+from sensorium.errors import CheckpointError, DataError, InputError
+from sensorium.families import bert, gpt2, llama
+from sensorium.families.checkpoint import read_model
+from sensorium.files import StrPath, disk_errors, refuse_existing, write_json
+from sensorium.objectives.causal import CausalObjective
+from sensorium.objectives.masked import MaskedObjective
+from sensorium.objectives.masking import Masking
+from sensorium.training.export import export
+from sensorium.training.loop import Loop
+from sensorium.training.optim import build_optimizers
+from sensorium.training.recipe import Recipe, load_recipe
+from sensorium.training.state import Progress, load_state, newest_state
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run."""
+
+    folder: Path
+    metrics: dict[str, float]
+    """The last validation metrics."""
+    steps: int
+    tokens: int
+    seconds: float
+
+
+def train(
+    corpus: Corpus | StrPath,
+    *,
+    recipe: Recipe | StrPath,
+    out: StrPath,
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+    force: bool = False,
+    init: StrPath | None = None,
+    device: str = "auto",
+    compile: bool = False,
+    show_progress: bool | None = None,
+) -> Run:
+    """Pre-train a model.
+
+    Args:
+        corpus: what `prepare` made, or its folder.
+        recipe: a recipe, its name, or a TOML file.
+        out: the model folder to make.
+        overrides: "section.key=value", on top of the recipe.
+        resume: go on with an interrupted run of the same recipe and corpus; a new run starts if there is none.
+        force: replace what stands at `out`.
+        init: start from the weights of this model folder, of the same size and vocabulary.
+        device: "auto" takes a GPU if there is one.
+        compile: compile the feed-forward networks with `torch.compile`.
+        show_progress: None shows a bar if stderr is a terminal.
+
+    Raises:
+        InputError: an unknown recipe, or `out` exists.
+        ConfigError: a wrong key or value in the recipe.
+        DataError: the corpus is smaller than one batch.
+        CheckpointError: `init` or the state to resume does not fit.
+        TrainingError: the loss is not finite; the run was interrupted.
+        DiskError: the disk is full or may not be written.
+    """
+    chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+    corpus = corpus if isinstance(corpus, Corpus) else Corpus.open(corpus)
+    out = Path(out)
+    target = _device(device)
+    objective = _objective(chosen, corpus)
+    _enough(chosen, corpus)
+    state = _open_run(out, chosen, corpus, resume=resume, force=force)
+    torch.manual_seed(chosen.run.seed)
+    model = _model(chosen, corpus, init).to(target)
+    model.stack.gradient_checkpointing = chosen.run.gradient_checkpointing
+    if compile:
+        for block in model.stack.blocks:
+            block.get_submodule("feedforward").compile(dynamic=True)
+    optimizers = build_optimizers(model, chosen.optim)
+    at = Progress() if state is None else load_state(state, model, optimizers, target)
+    loop = Loop(
+        recipe=chosen,
+        model=model,
+        optimizers=optimizers,
+        objective=objective,
+        train=corpus.train,
+        validation=corpus.validation,
+        folder=out / "run",
+        device=target,
+        at=at,
+    )
+    metrics = loop.run(show_progress=show_progress)
+    export(out, model.eval(), corpus, chosen, metrics, at)
+    return Run(out, metrics, at.step, at.tokens, at.seconds)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {name!r} cannot be used: {error}", fix="Try --device cpu") from error
+    return device
+
+
+def _objective(recipe: Recipe, corpus: Corpus) -> CausalObjective | MaskedObjective:
+    kind = recipe.objective
+    if kind.kind == "causal":
+        return CausalObjective(corpus.tokenizer, seq_len=recipe.batch.seq_len)
+    masking = Masking.of(corpus.tokenizer, rate=kind.mask_rate, unit=kind.masking)
+    return MaskedObjective(corpus.tokenizer, seq_len=recipe.batch.seq_len, masking=masking, pairs=kind.pairs)
+
+
+def _enough(recipe: Recipe, corpus: Corpus) -> None:
+    tokens, wanted = corpus.train.n_tokens, recipe.batch.tokens
+    if tokens < wanted:
+        raise DataError(
+            f"the training text has {tokens} tokens, one batch takes {wanted}",
+            where=str(corpus.folder),
+            fix=f"Prepare more text, or try --set batch.tokens={max(tokens // 4, 16)} "
+            f"--set batch.seq_len={max(min(recipe.batch.seq_len, tokens // 4), 16)}",
+        )
+    if recipe.objective.pairs == "next" and len(corpus.train) < 2:
+        raise DataError(
+            "next-sentence pairs need at least two documents, the training text has one",
+            where=str(corpus.folder),
+            fix="Prepare more documents, or use --set objective.pairs=order",
+        )
+
+
+def _open_run(out: Path, recipe: Recipe, corpus: Corpus, *, resume: bool, force: bool) -> Path | None:
+    """Make the run's folder, or find the state to resume from."""
+    run = out / "run"
+    identity: dict[str, Any] = {"recipe": recipe.to_dict(), "corpus": corpus.fingerprint}
+    known = run / "run.json"
+    if resume and known.is_file():
+        _same_run(json.loads(known.read_text(encoding="utf-8")), identity, known)
+        return newest_state(run)
+    if not resume or not _only_run(out):
+        try:
+            refuse_existing(out, force=force)
+        except InputError as error:
+            raise InputError(
+                "already exists",
+                where=str(out),
+                fix="Go on with it by --resume, replace it by --force, or choose another --out",
+            ) from error
+    with disk_errors(out):
+        run.mkdir(parents=True, exist_ok=True)
+        for old in (*run.glob("state-*"), run / "metrics.jsonl"):
+            old.unlink(missing_ok=True)
+    write_json(known, identity)
+    return None
+
+
+def _only_run(out: Path) -> bool:
+    """Nothing but what an interrupted start left."""
+    return not out.exists() or {path.name for path in out.iterdir()} <= {"run"}
+
+
+def _same_run(known: dict[str, Any], identity: dict[str, Any], path: Path) -> None:
+    if known["corpus"] != identity["corpus"]:
+        raise InputError("the run was started on another corpus", where=str(path), fix="Give that corpus, or --force")
+    old, new = _flat(known["recipe"]), _flat(identity["recipe"])
+    for key in old.keys() | new.keys():
+        if old.get(key) != new.get(key):
+            raise InputError(
+                f"the run was started with {key}={old.get(key)!r}, not {new.get(key)!r}",
+                where=str(path),
+                fix=f"Add --set {key}={old.get(key)}, or start anew with --force",
+            )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _model(recipe: Recipe, corpus: Corpus, init: StrPath | None) -> Transformer:
+    config = model_config(recipe, corpus.tokenizer.vocab_size)
+    if init is None:
+        model = build(config)
+        initialise(model)
+        return model
+    loaded = read_model(init).model
+    if loaded.config.stack.embed.vocab_size != config.stack.embed.vocab_size:
+        raise CheckpointError(
+            f"the model's vocabulary has {loaded.config.stack.embed.vocab_size} tokens, the corpus's "
+            f"{config.stack.embed.vocab_size}",
+            where=str(init),
+            fix=f"Prepare the corpus with --tokenizer {init}",
+        )
+    if loaded.config != config:
+        raise CheckpointError(
+            "the model is not of the recipe's size and kind",
+            where=str(init),
+            fix="Set [model] to the model's own numbers",
+        )
+    return loaded
+
+
+def model_config(recipe: Recipe, vocab_size: int) -> ModelConfig:
+    """The model that a recipe describes, for a vocabulary."""
+    model = recipe.model
+    size = {
+        "vocab_size": vocab_size, "dim": model.dim, "layers": model.layers, "heads": model.heads,
+        "feedforward": model.feedforward, "context": model.context,
+    }  # fmt: skip
+    if model.family == "llama":
+        return llama.sized(**size, kv_heads=model.kv_heads, dropout=model.dropout)
+    if model.family == "gpt2":
+        return gpt2.sized(**size, dropout=model.dropout, embed_dropout=model.dropout, attention_dropout=model.dropout)
+    pair = recipe.objective.pairs != "none"
+    return bert.sized(**size, types=2, dropout=model.dropout, attention_dropout=model.dropout, pooler=pair, pair=pair)
