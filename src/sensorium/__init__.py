@@ -26,7 +26,6 @@ _HOMES = {
     "load": "sensorium.tasks.model",
     "LanguageModel": "sensorium.tasks.model",
     "verify": "sensorium.inference.fixtures",
-    "tour": "sensorium.tour.run",
     "SensoriumError": "sensorium.errors",
 }
 
@@ -40,7 +39,6 @@ __all__ = [
     "load",
     "load_recipe",
     "prepare",
-    "tour",
     "train",
     "verify",
 ]
@@ -53,7 +51,6 @@ if TYPE_CHECKING:
     from sensorium.inference.fixtures import verify as verify
     from sensorium.tasks.model import LanguageModel as LanguageModel
     from sensorium.tasks.model import load as load
-    from sensorium.tour.run import tour as tour
     from sensorium.training.recipe import load_recipe as load_recipe
     from sensorium.training.train import Run as Run
     from sensorium.training.train import train as train

@@ -221,13 +221,41 @@ def _model(recipe: Recipe, corpus: Corpus, init: StrPath | None) -> Transformer:
 def model_config(recipe: Recipe, vocab_size: int) -> ModelConfig:
     """The model that a recipe describes, for a vocabulary."""
     model = recipe.model
-    size = {
-        "vocab_size": vocab_size, "dim": model.dim, "layers": model.layers, "heads": model.heads,
-        "feedforward": model.feedforward, "context": model.context,
-    }  # fmt: skip
-    if model.family == "llama":
-        return llama.sized(**size, kv_heads=model.kv_heads, dropout=model.dropout)
-    if model.family == "gpt2":
-        return gpt2.sized(**size, dropout=model.dropout, embed_dropout=model.dropout, attention_dropout=model.dropout)
-    pair = recipe.objective.pairs != "none"
-    return bert.sized(**size, types=2, dropout=model.dropout, attention_dropout=model.dropout, pooler=pair, pair=pair)
+    match model.family:
+        case "llama":
+            return llama.sized(
+                vocab_size=vocab_size,
+                dim=model.dim,
+                layers=model.layers,
+                heads=model.heads,
+                kv_heads=model.kv_heads,
+                feedforward=model.feedforward,
+                context=model.context,
+                dropout=model.dropout,
+            )
+        case "gpt2":
+            return gpt2.sized(
+                vocab_size=vocab_size,
+                dim=model.dim,
+                layers=model.layers,
+                heads=model.heads,
+                feedforward=model.feedforward,
+                context=model.context,
+                dropout=model.dropout,
+                embed_dropout=model.dropout,
+                attention_dropout=model.dropout,
+            )
+        case "bert":
+            pair = recipe.objective.pairs != "none"
+            return bert.sized(
+                vocab_size=vocab_size,
+                dim=model.dim,
+                layers=model.layers,
+                heads=model.heads,
+                feedforward=model.feedforward,
+                context=model.context,
+                dropout=model.dropout,
+                attention_dropout=model.dropout,
+                pooler=pair,
+                pair=pair,
+            )

@@ -1,0 +1,66 @@
+"""`sensorium generate`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sensorium.cli.printing import print_json
+
+
+def generate(
+    model: Annotated[str, typer.Argument(help="A model folder, a .gguf file, or `default`.")],
+    prompt: Annotated[str, typer.Argument(help="The text to continue.")],
+    max_new_tokens: Annotated[int, typer.Option(help="The most tokens to add.")] = 64,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy; higher is more varied.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Sample from the k likeliest.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Sample from the likeliest that make up this share.")] = None,
+    min_p: Annotated[float | None, typer.Option(help="Drop what is less likely than this share of the best.")] = None,
+    repetition_penalty: Annotated[float, typer.Option(help="Above 1 avoids what was said.")] = 1.0,
+    presence_penalty: Annotated[float, typer.Option(help="As in the OpenAI API.")] = 0.0,
+    frequency_penalty: Annotated[float, typer.Option(help="As in the OpenAI API.")] = 0.0,
+    stop: Annotated[list[str] | None, typer.Option(help="Stop before this text; may be repeated.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Makes sampling repeatable.")] = None,
+    stream: Annotated[bool, typer.Option(help="Print the text as it comes.")] = True,
+    json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Continue a text."""
+    from sensorium.tasks.model import load
+
+    lm = load(model)
+    if stream and not json:
+        typer.echo(prompt, nl=False)
+        for chunk in lm.stream(
+            prompt,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            presence_penalty=presence_penalty,
+            frequency_penalty=frequency_penalty,
+            stop=stop or (),
+            seed=seed,
+        ):
+            typer.echo(chunk.text, nl=False)
+        typer.echo()
+        return
+    done = lm.generate(
+        prompt,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        presence_penalty=presence_penalty,
+        frequency_penalty=frequency_penalty,
+        stop=stop or (),
+        seed=seed,
+    )
+    if json:
+        print_json(done)
+    else:
+        typer.echo(prompt + done.text)

@@ -1,0 +1,35 @@
+"""`sensorium score`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sensorium.cli.printing import print_json
+
+
+def score(
+    model: Annotated[str, typer.Argument(help="A model folder, a .gguf file, or `default`.")],
+    file: Annotated[str, typer.Argument(help="A UTF-8 text file; - is standard input.")],
+    json: Annotated[bool, typer.Option("--json", help="Print as JSON, with every token's log-probability.")] = False,
+) -> None:
+    """Measure how well a model predicts a text."""
+    from sensorium.errors import InputError
+    from sensorium.tasks.model import load
+
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(error.strerror or "cannot be read", where=file, fix="Name a text file, or -") from error
+    except UnicodeDecodeError as error:
+        raise InputError("not valid UTF-8", where=file, fix="Convert it to UTF-8 first") from error
+    found = load(model).score(text)
+    if json:
+        print_json(found)
+        return
+    typer.echo(f"       tokens: {len(found.logprobs):,}")
+    typer.echo(f"   perplexity: {found.perplexity:.3f} a token ({found.method})")
+    typer.echo(f"bits per byte: {found.bits_per_byte:.4f}")

@@ -1,0 +1,46 @@
+"""`sensorium train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sensorium.cli.printing import print_json
+
+
+def train(
+    corpus: Annotated[Path, typer.Argument(help="A folder that `sensorium prepare` made.")],
+    recipe: Annotated[str, typer.Option(help="A recipe's name (see `sensorium recipes`) or a TOML file.")],
+    out: Annotated[Path, typer.Option(help="The model folder to make.")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="section.key=value on top of the recipe; may be repeated.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace --out if it exists.")] = False,
+    init: Annotated[Path | None, typer.Option(help="Start from this model's weights.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    compile: Annotated[bool, typer.Option("--compile", help="Compile the feed-forward networks.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Pre-train a model on a corpus."""
+    from sensorium.training.train import train as run
+
+    done = run(
+        corpus,
+        recipe=recipe,
+        out=out,
+        overrides=overrides or (),
+        resume=resume,
+        force=force,
+        init=init,
+        device=device,
+        compile=compile,
+    )
+    if json:
+        print_json(done)
+        return
+    for name, value in done.metrics.items():
+        typer.echo(f"{name.replace('_', ' '):>18}: {value:.4f}")
+    typer.echo(f"{done.tokens:,} tokens in {done.steps:,} steps, {done.seconds / 60:.1f} minutes; model at {out}")
