@@ -7,6 +7,7 @@ own is the same script, called with `--side NAME`, that prints one JSON line.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -92,3 +93,15 @@ def _cpu() -> str:
     flags = lines.get("flags", "").split()
     vectors = next((name for name in ("avx512f", "avx2", "avx") if name in flags), "no AVX")
     return f"{lines.get('model name', 'unknown processor').strip()} ({vectors})"
+
+
+def take_turns(module: str, ours: Callable[[], float], theirs: Callable[[], float]) -> Comparison | None:
+    """Each side in fresh processes of this same script; None in such a process, once it has printed its rate."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--side", choices=["ours", "theirs"])
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    given = parser.parse_args()
+    if given.side is not None:
+        print(json.dumps({"rate": (ours if given.side == "ours" else theirs)()}))
+        return None
+    return interleave(lambda: side(module, "ours")["rate"], lambda: side(module, "theirs")["rate"], rounds=given.rounds)

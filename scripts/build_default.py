@@ -3,7 +3,7 @@
     python -m scripts.build_default [--work FOLDER] [--only text|corpus|decoder|encoder|export]
 
 Each stage leaves a folder under the working folder and is skipped where that is there, so that the command may be
-stopped and given again; a stopped training resumes. About an hour on two cores.
+stopped and given again. About an hour.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import argparse
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import torch
 
 import sensorium as sm
+from scripts import train_default
 from scripts.default_corpus import gather
 from scripts.evaluate_default import evaluate
 from scripts.fetch import cache_folder
@@ -28,7 +28,6 @@ from sensorium.inference.fixtures import write_fixtures
 ASSETS = Path(__file__).parents[1] / "src" / "sensorium" / "assets" / "default"
 PARTS = ("encoder", "decoder")
 TOKENIZER = "bpe:8192"
-_ROLES = ("pad", "unk", "cls", "sep", "mask", "bos", "eos")
 
 
 def text(work: Path) -> None:
@@ -47,11 +46,9 @@ def corpus(work: Path) -> None:
 
 
 def train(work: Path, part: str) -> None:
-    """Stages 3 and 4: train by the recipe `default-encoder` or `default-decoder`."""
-    out = work / part
-    if not (out / "model.safetensors").is_file():
-        resume = (out / "run").is_dir()
-        sm.train(work / "corpus", recipe=f"default-{part}", out=out, resume=resume)
+    """Stages 3 and 4: train by the plan in `scripts/train_default.py`."""
+    if not (work / part / "model.safetensors").is_file():
+        train_default.train(part, work / "corpus", work / part)
 
 
 def export(work: Path) -> None:
@@ -70,17 +67,11 @@ def _store(run: Path, out: Path) -> None:
     out.mkdir(parents=True)
     loaded = read_model(run)
     tokenizer = sm.Tokenizer.from_folder(run)
-    special = {role: getattr(tokenizer, f"{role}_id") for role in _ROLES}
+    special = {role: getattr(tokenizer, f"{role}_id") for role in train_default.ROLES}
     write_model(out, loaded.model, special=special, dtype=torch.float16)
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         shutil.copyfile(run / name, out / name)
-    write_json(out / "sensorium.json", _provenance(run))
-
-
-def _provenance(run: Path) -> dict[str, Any]:
-    known: dict[str, Any] = json.loads((run / "sensorium.json").read_text(encoding="utf-8"))
-    known.pop("fixtures", None)
-    return known
+    write_json(out / "sensorium.json", {"plan": json.loads((run / "run" / "plan.json").read_text(encoding="utf-8"))})
 
 
 def main() -> None:

@@ -84,10 +84,10 @@ def _sources(folder: Path) -> list[str]:
 
 
 def _training(run: Path) -> list[str]:
-    recipe = (run / "run" / "recipe.toml").read_text(encoding="utf-8")
-    last: dict[str, Any] = json.loads((run / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-    facts = ", ".join(f"{key} {value}" for key, value in last.items() if isinstance(value, int | float))
+    plan: dict[str, Any] = json.loads((run / "run" / "plan.json").read_text(encoding="utf-8"))
+    shape = ", ".join(f"{key} {value}" for key, value in plan["shape"].items())
     return [
-        "`python -m scripts.build_default` makes it again. The recipe:", "", "```toml", recipe.strip(), "```", "",
-        f"The run's last record: {facts}.",
+        "`python -m scripts.build_default` makes it again, with `scripts/train_default.py`: "
+        f"{plan['steps']:,} steps over {plan['tokens']:,} tokens in {plan['minutes']:g} minutes on one core of a busy",
+        f"machine, Muon and AdamW at a peak rate of {plan['lr']:g}. Shape: {shape}.", "",
     ]  # fmt: skip

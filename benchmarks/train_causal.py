@@ -1,0 +1,83 @@
+"""Causal training, 6 × 384, 256 tokens: against stock LlamaForCausalLM in the HF `Trainer`.
+
+    python -m benchmarks.train_causal
+
+Both train the same Llama (6 × 384, vocabulary 8,000) in fp32 with AdamW on the chapters of Jane Austen's novels:
+ours cuts documents and keeps them apart, the peer gets one packed stream in blocks of 256, without any padding.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks import ours as sensorium_side
+from benchmarks.common import report, take_turns
+from benchmarks.data import prepared
+from sensorium.training.recipe import Recipe, recipe_from_dict
+
+BLOCKS, SEQ_LEN, STEPS, WARMUP = 8, 256, 8, 4
+
+
+def corpus() -> Path:
+    """The novels' chapters under a tokenizer of their own."""
+    return prepared("austen-chapters", tokenizer="bpe:8000", documents=True)
+
+
+def recipe() -> Recipe:
+    """The same model and batch for our side."""
+    return recipe_from_dict(
+        {
+            "description": "benchmark",
+            "model": {
+                "family": "llama", "dim": 384, "layers": 6, "heads": 6, "feedforward": 1024, "context": SEQ_LEN,
+            },
+            "objective": {"kind": "causal"},
+            "batch": {"seq_len": SEQ_LEN, "tokens": BLOCKS * SEQ_LEN},
+            "run": {"steps": 20, "eval_tokens": 1000, "precision": "fp32"},
+        }
+    )  # fmt: skip
+
+
+def ours() -> float:
+    """Tokens a second of `sensorium.train`."""
+    return sensorium_side.tokens_per_second(corpus(), recipe())
+
+
+def theirs() -> float:
+    """Tokens a second of stock LlamaForCausalLM in the Trainer."""
+    from transformers import LlamaConfig, LlamaForCausalLM, default_data_collator
+
+    import sensorium as sm
+    from benchmarks.peer import tokens_per_second
+
+    opened = sm.Corpus.open(corpus())
+    ids = opened.train.tokens(0, opened.train.n_tokens).tolist()
+    blocks = [ids[start : start + SEQ_LEN] for start in range(0, len(ids) - SEQ_LEN, SEQ_LEN)]
+    rows = [{"input_ids": block, "labels": block} for block in blocks]
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=opened.tokenizer.vocab_size, hidden_size=384, num_hidden_layers=6, num_attention_heads=6,
+            intermediate_size=1024, max_position_embeddings=SEQ_LEN, tie_word_embeddings=True,
+            attn_implementation="sdpa",
+        )
+    )  # fmt: skip
+    return tokens_per_second(
+        model, rows, default_data_collator, batch=BLOCKS, steps=STEPS, warmup=WARMUP, by_length=False
+    )
+
+
+def main() -> None:
+    """Both sides in turn."""
+    comparison = take_turns("benchmarks.train_causal", ours, theirs)
+    if comparison is not None:
+        report(
+            "Causal training, 6 × 384, 256 tokens, vocabulary 8,000",
+            peer="transformers `Trainer`, packed blocks",
+            unit="tokens/s",
+            comparison=comparison,
+            target=1.5,
+        )
+
+
+if __name__ == "__main__":
+    main()

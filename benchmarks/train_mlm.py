@@ -1,0 +1,92 @@
+"""Training by masked language modelling, 6 × 384, up to 128 tokens, real length mix: against the HF `Trainer`.
+
+    python -m benchmarks.train_mlm
+
+Both train MiniLM's shape (BERT, 6 × 384, vocabulary 30,522) in fp32 on the same runs of sentences from the
+paragraphs of Jane Austen's novels, 15 % masked, dropout 0.1, AdamW. The peer pads dynamically and groups by
+length. Counted are real tokens a second; padding is none.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks import ours as sensorium_side
+from benchmarks.common import report, take_turns
+from benchmarks.data import minilm, prepared
+from sensorium.training.recipe import Recipe, recipe_from_dict
+
+SEQUENCES, SEQ_LEN, STEPS, WARMUP = 16, 128, 8, 4
+MEAN_LENGTH = 68
+"""Tokens of a sequence on average: what the peer's 16 sequences hold is our batch."""
+
+
+def corpus() -> Path:
+    """The novels' paragraphs under MiniLM's tokenizer."""
+    return prepared("austen-paragraphs", tokenizer=minilm(), documents=False)
+
+
+def recipe() -> Recipe:
+    """The same model and data for our side."""
+    return recipe_from_dict(
+        {
+            "description": "benchmark",
+            "model": {
+                "family": "bert", "dim": 384, "layers": 6, "heads": 12, "feedforward": 1536, "context": SEQ_LEN,
+                "dropout": 0.1,
+            },
+            "objective": {"kind": "masked", "mask_rate": 0.15},
+            "batch": {"seq_len": SEQ_LEN, "tokens": SEQUENCES * MEAN_LENGTH},
+            "run": {"steps": 20, "eval_tokens": 1000, "precision": "fp32"},
+        }
+    )  # fmt: skip
+
+
+def ours() -> float:
+    """Tokens a second of `sensorium.train`."""
+    return sensorium_side.tokens_per_second(corpus(), recipe())
+
+
+def theirs() -> float:
+    """Tokens a second of stock BertForMaskedLM in the Trainer, on the same sequences."""
+    import numpy as np
+    from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, DataCollatorForLanguageModeling
+
+    import sensorium as sm
+    from benchmarks.peer import tokens_per_second
+    from sensorium.objectives.masked import MaskedObjective
+    from sensorium.objectives.masking import Masking
+
+    opened = sm.Corpus.open(corpus())
+    objective = MaskedObjective(
+        opened.tokenizer, seq_len=SEQ_LEN, masking=Masking.of(opened.tokenizer, rate=0.15, unit="token")
+    )
+    tokenizer = AutoTokenizer.from_pretrained(minilm())
+    cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
+    units = objective.units(opened.train, np.random.default_rng(0))
+    rows = [{"input_ids": [cls, *opened.train.tokens(int(a), int(b)).tolist(), sep]} for a, b, _ in units]
+    model = BertForMaskedLM(
+        BertConfig(
+            vocab_size=len(tokenizer), hidden_size=384, num_hidden_layers=6, num_attention_heads=12,
+            intermediate_size=1536, max_position_embeddings=SEQ_LEN, attn_implementation="sdpa",
+        )
+    )  # fmt: skip
+    collator = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15)
+    return tokens_per_second(model, rows, collator, batch=SEQUENCES, steps=STEPS, warmup=WARMUP, by_length=True)
+
+
+def main() -> None:
+    """Both sides in turn."""
+    comparison = take_turns("benchmarks.train_mlm", ours, theirs)
+    if comparison is not None:
+        report(
+            "Masked-language training, 6 × 384, up to 128 tokens, vocabulary 30,522",
+            peer="transformers `Trainer`, grouped by length",
+            unit="tokens/s",
+            comparison=comparison,
+            target=2.0,
+        )
+
+
+if __name__ == "__main__":
+    main()
