@@ -6,16 +6,18 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-Advance = Callable[[float, str], None]
+Advance = Callable[[int | float, str], None]
 """Called with how much was done since the last call and a short note to show beside the bar."""
 
 
-def _silent(amount: float, note: str = "") -> None:
+def _silent(amount: int | float, note: str = "") -> None:
     """Advance a bar that nobody sees."""
 
 
 @contextmanager
-def progress(title: str, total: float | None = None, *, done: float = 0, show: bool | None = None) -> Iterator[Advance]:
+def progress(
+    title: str, total: int | float | None = None, *, done: int | float = 0, show: bool | None = None
+) -> Iterator[Advance]:
     """Show a bar while the block runs.
 
     Args:
@@ -41,7 +43,7 @@ def progress(title: str, total: float | None = None, *, done: float = 0, show: b
     with Progress(*columns, console=Console(stderr=True), transient=False) as bar:
         task = bar.add_task(title, total=total, completed=int(done), note="")
 
-        def advance(amount: float, note: str = "") -> None:
+        def advance(amount: int | float, note: str = "") -> None:
             bar.update(task, advance=amount, note=note) if note else bar.update(task, advance=amount)
 
         yield advance

@@ -174,7 +174,7 @@ def _encoding(path: Path, ledger: Ledger) -> str | None:
     return encoding
 
 
-def _text_documents(text: IO[str], source: str) -> Iterator[Sample]:
+def _text_documents(text: io.TextIOBase, source: str) -> Iterator[Sample]:
     """A text file, whole if it is not too long, otherwise cut where a reader would cut it."""
     buffer, part = "", 0
     while block := text.read(_BLOCK):
@@ -198,7 +198,7 @@ def _cut(text: str) -> int:
     return MAX_DOCUMENT
 
 
-def _jsonl(text: IO[str], path: Path, ledger: Ledger, column: str) -> Iterator[Sample]:
+def _jsonl(text: io.TextIOBase, path: Path, ledger: Ledger, column: str) -> Iterator[Sample]:
     for number, line in enumerate(text, 1):
         if not line.strip():
             continue
@@ -218,7 +218,7 @@ def _jsonl(text: IO[str], path: Path, ledger: Ledger, column: str) -> Iterator[S
             yield from _row(row[column], f"{path.name}:{number}", ledger)
 
 
-def _csv(text: IO[str], path: Path, ledger: Ledger, column: str, separator: str) -> Iterator[Sample]:
+def _csv(text: io.TextIOBase, path: Path, ledger: Ledger, column: str, separator: str) -> Iterator[Sample]:
     csv.field_size_limit(1 << 30)
     rows = csv.DictReader(text, delimiter=separator)
     if rows.fieldnames is None or column not in rows.fieldnames:

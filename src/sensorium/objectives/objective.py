@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -63,6 +63,7 @@ class Loss:
     parts: dict[str, Float[Tensor, ""]]
 
 
+@runtime_checkable
 class Objective(Protocol):
     """Makes units and examples of a corpus; turns a model and a batch into a loss."""
 

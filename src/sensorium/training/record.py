@@ -87,7 +87,9 @@ def plot_loss(rows: list[Row], path: Path) -> None:
 def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
     """Floating-point operations a second of a large matrix product here, measured in about a tenth of a second."""
     size = 4096 if device.type == "cuda" else 768
-    a = torch.randn(size, size, device=device, dtype=dtype)
+    # Of a generator of its own: the run's draws must not depend on whether this was measured.
+    generator = torch.Generator(device).manual_seed(0)
+    a = torch.randn(size, size, device=device, generator=generator).to(dtype)
     a @ a
     best = float("inf")
     for _ in range(3):

@@ -1,0 +1,41 @@
+"""The fused cross-entropy equals torch's, with its gradients, however it is cut into chunks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from sensorium.objectives import cross_entropy
+from sensorium.objectives.cross_entropy import linear_cross_entropy, linear_cross_entropy_sums
+
+
+def inputs(bias: bool):
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(13, 8, generator=generator, requires_grad=True)
+    matrix = torch.randn(31, 8, generator=generator, requires_grad=True)
+    offset = torch.randn(31, generator=generator, requires_grad=True) if bias else None
+    return features, matrix, offset, torch.randint(0, 31, (13,), generator=generator)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("numbers", [1, 100, 1 << 23])
+def test_it_equals_torch_and_so_do_its_gradients(bias: bool, numbers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cross_entropy, "CHUNK_NUMBERS", numbers)
+    features, matrix, offset, targets = inputs(bias)
+    leaves = [x for x in (features, matrix, offset) if x is not None]
+    expected = F.cross_entropy(F.linear(features, matrix, offset), targets)
+    wanted = torch.autograd.grad(3 * expected, leaves)
+    actual = linear_cross_entropy(features, matrix, offset, targets)
+    got = torch.autograd.grad(3 * actual, leaves)
+    torch.testing.assert_close(actual, expected)
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_the_sums_are_those_of_torch() -> None:
+    features, matrix, offset, targets = inputs(True)
+    logits = F.linear(features, matrix, offset)
+    nats, correct = linear_cross_entropy_sums(features, matrix, offset, targets)
+    assert nats == pytest.approx(F.cross_entropy(logits, targets, reduction="sum").item(), rel=1e-6)
+    assert correct == int((logits.argmax(1) == targets).sum())
