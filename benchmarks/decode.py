@@ -17,8 +17,8 @@ from benchmarks.data import smollm2
 from benchmarks.limits import matrix_vector
 
 PROMPT = "Once upon a time, in a small village by the sea, there lived"
-NEW_TOKENS = 96
-PEER_TOKENS = 48
+NEW_TOKENS = 64
+PEER_TOKENS = 32
 WEIGHT_GB = 134.5e6 * 4 / 1e9
 
 
@@ -53,7 +53,7 @@ def measure(new_tokens: int = NEW_TOKENS, peer_tokens: int = PEER_TOKENS) -> Non
     ours()
     theirs()
     same = ids["ours"][:peer_tokens] == ids["theirs"]
-    comparison = interleave(ours, theirs, rounds=5)
+    comparison = interleave(ours, theirs, rounds=3)
     limit = matrix_vector() / WEIGHT_GB
     report(
         "Greedy decoding, SmolLM2-135M, batch 1, fp32",

@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from benchmarks.common import machine
 
 RUNS = 7
 _CLAIMS = {
     "import sensorium": ([sys.executable, "-c", "import sensorium"], 1.0),
-    "sensorium --help": ([sys.executable, "-m", "sensorium", "--help"], 0.5),
+    "sensorium --help": ([str(Path(sys.executable).with_name("sensorium")), "--help"], 0.5),
     "bare python": ([sys.executable, "-c", "pass"], float("nan")),
 }
 

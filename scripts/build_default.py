@@ -3,7 +3,7 @@
     python -m scripts.build_default [--work FOLDER] [--only text|corpus|decoder|encoder|export]
 
 Each stage leaves a folder under the working folder and is skipped where that is there, so that the command may be
-stopped and given again. About an hour.
+stopped and given again. About an hour. The trainings follow the clock: another machine gives other weights.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def loss_of(
     pairs = model.pair_logits(model.pooled(hidden[0, batch.firsts]))
     masked_loss, pair_loss = F.cross_entropy(logits, batch.truth), F.cross_entropy(pairs, batch.labels)
     metrics = {
-        "masked_loss": float(masked_loss),
+        "masked_loss": float(masked_loss.detach()),
         "masked_accuracy": float((logits.argmax(-1) == batch.truth).float().mean()),
         "pair_accuracy": float((pairs.argmax(-1) == batch.labels).float().mean()),
     }
@@ -122,7 +122,7 @@ def validate(model: Transformer, corpus: sm.Corpus, plan: Plan) -> dict[str, flo
     found = [loss_of(model, corpus, "validation", chance, plan, 0.65) for _ in range(4)]
     model.train()
     metrics = {f"validation_{key}": float(np.mean([item[1][key] for item in found])) for key in found[0][1]}
-    return {"validation_loss": float(np.mean([float(item[0]) for item in found])), **metrics}
+    return {"validation_loss": float(np.mean([float(item[0].detach()) for item in found])), **metrics}
 
 
 def train(part: str, corpus_folder: Path, out: Path, *, minutes: float | None = None, seed: int = 0) -> None:
@@ -158,7 +158,7 @@ def train(part: str, corpus_folder: Path, out: Path, *, minutes: float | None = 
             steps, tokens = steps + 1, tokens + count
             if steps % plan.log_every == 0:
                 record = {"step": steps, "tokens": tokens, "seconds": round(time.monotonic() - begun)}
-                record |= {"loss": round(float(loss), 4), **validate(model, corpus, plan)}
+                record |= {"loss": round(float(loss.detach()), 4), **validate(model, corpus, plan)}
                 print(json.dumps(record), file=log, flush=True)
     save(part, model, corpus, out, {"steps": steps, "tokens": tokens})
 
