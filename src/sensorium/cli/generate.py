@@ -30,8 +30,7 @@ def generate(
 
     lm = load(model)
     if stream and not json:
-        typer.echo(prompt, nl=False)
-        for chunk in lm.stream(
+        chunks = lm.stream(
             prompt,
             max_new_tokens=max_new_tokens,
             temperature=temperature,
@@ -43,7 +42,10 @@ def generate(
             frequency_penalty=frequency_penalty,
             stop=stop or (),
             seed=seed,
-        ):
+        )
+        first = next(chunks)  # a bad request fails here, before anything is printed
+        typer.echo(prompt + first.text, nl=False)
+        for chunk in chunks:
             typer.echo(chunk.text, nl=False)
         typer.echo()
         return
