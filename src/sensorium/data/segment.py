@@ -80,7 +80,7 @@ def _ends(text: str, start: int, match: regex.Match[str]) -> bool:
     marks = match.group("latin")
     follows = _STARTS_SENTENCE.match(text, match.end()) is not None
     if marks[0] != "." or marks.startswith(".."):
-        return follows or "!" in marks or "?" in marks
+        return follows
     before = _LAST_WORD.search(text, max(start, match.start() - 24), match.start())
     word = before.group().rstrip(".").lower() if before else ""
     initial = len(word) == 1 and word.isalpha() and word != "i"
