@@ -29,7 +29,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     folder = tmp_path_factory.mktemp("raw")
     for i, text in enumerate(TEXTS):
         (folder / f"{i:02}.txt").write_text(text, encoding="utf-8")
-    return prepare(folder, out=folder.with_name("corpus"), tokenizer="bpe:290", validation=0.2)
+    return prepare(folder, out=folder.with_name(f"{folder.name}-corpus"), tokenizer="bpe:290", validation=0.2)
 
 
 def test_every_format_gives_the_same_documents(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
             f"The {a} sat by the {b} on day {j}. It was warm. 今天天气很好。The {b} ran away." for j in range(i, i + 8)
         ]
         (folder / f"{i:02}.txt").write_text("\n".join(lines), encoding="utf-8")
-    return prepare(folder, out=folder.with_name("corpus"), tokenizer="bpe:320", validation=0.1)
+    return prepare(folder, out=folder.with_name(f"{folder.name}-corpus"), tokenizer="bpe:320", validation=0.1)
 
 
 @pytest.fixture
