@@ -3,7 +3,8 @@
     python -m scripts.build_default [--work FOLDER] [--only text|corpus|decoder|encoder|export]
 
 Each stage leaves a folder under the working folder and is skipped where that is there, so that the command may be
-stopped and given again. About an hour. The trainings follow the clock: another machine gives other weights.
+stopped and given again; a training goes on where it stopped. About an hour on two cores, one model on each
+(`--only encoder` and `--only decoder` side by side, with OMP_NUM_THREADS=1).
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from pathlib import Path
 import torch
 
 import sensorium as sm
-from scripts import train_default
 from scripts.default_corpus import gather
 from scripts.evaluate_default import evaluate
 from scripts.fetch import cache_folder
 from scripts.model_card import card
+from sensorium.data.tokenizer import ROLES
 from sensorium.families.checkpoint import read_model, write_model
 from sensorium.files import write_json
 from sensorium.inference.fixtures import write_fixtures
@@ -46,9 +47,9 @@ def corpus(work: Path) -> None:
 
 
 def train(work: Path, part: str) -> None:
-    """Stages 3 and 4: train by the plan in `scripts/train_default.py`."""
-    if not (work / part / "model.safetensors").is_file():
-        train_default.train(part, work / "corpus", work / part)
+    """Stages 3 and 4: train by the recipes `default-encoder` and `default-decoder`."""
+    if not (work / part / "config.json").is_file():
+        sm.train(work / "corpus", recipe=f"default-{part}", out=work / part, resume=True)
 
 
 def export(work: Path) -> None:
@@ -67,11 +68,12 @@ def _store(run: Path, out: Path) -> None:
     out.mkdir(parents=True)
     loaded = read_model(run)
     tokenizer = sm.Tokenizer.from_folder(run)
-    special = {role: getattr(tokenizer, f"{role}_id") for role in train_default.ROLES}
+    special = {role: tokenizer.special_id(role) for role in ROLES}
     write_model(out, loaded.model, special=special, dtype=torch.float16)
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         shutil.copyfile(run / name, out / name)
-    write_json(out / "sensorium.json", {"plan": json.loads((run / "run" / "plan.json").read_text(encoding="utf-8"))})
+    facts = json.loads((run / "sensorium.json").read_text(encoding="utf-8"))
+    write_json(out / "sensorium.json", {key: facts[key] for key in ("sensorium", "parameters", "recipe", "run")})
 
 
 def main() -> None:

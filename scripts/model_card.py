@@ -48,7 +48,7 @@ def card(part: str, work: Path, measured: dict[str, dict[str, float]]) -> str:
             "## Training text", "", *_sources(work / "text"), "",
             "One byte-level BPE tokenizer of 8,192 tokens serves both languages and both models.", "",
             "## How it was made", "", *_training(work / part), "",
-            "Limits: it has seen a few million tokens of manuals, dictionary entries, novels and classical poems. It",
+            "Limits: it has seen some million tokens of manuals, dictionary entries, novels and classical poems. It",
             "knows the shape of these texts and hardly any facts, repeats itself, and carries the attitudes of its",
             "sources. It is there to try the tools with, not to be relied on.", "",
             "The weights are given under Apache-2.0, as the code is; the texts keep the licences named above.", "",
@@ -84,10 +84,11 @@ def _sources(folder: Path) -> list[str]:
 
 
 def _training(run: Path) -> list[str]:
-    plan: dict[str, Any] = json.loads((run / "run" / "plan.json").read_text(encoding="utf-8"))
-    shape = ", ".join(f"{key} {value}" for key, value in plan["shape"].items())
+    facts: dict[str, Any] = json.loads((run / "sensorium.json").read_text(encoding="utf-8"))
+    recipe, done = facts["recipe"], facts["run"]
+    shape = ", ".join(f"{key} {value}" for key, value in recipe["model"].items() if value is not None)
     return [
-        "`python -m scripts.build_default` makes it again, with `scripts/train_default.py`: "
-        f"{plan['steps']:,} steps over {plan['tokens']:,} tokens in {plan['minutes']:g} minutes on one core of a busy",
-        f"machine, Muon and AdamW at a peak rate of {plan['lr']:g}. Shape: {shape}.", "",
+        f"`python -m scripts.build_default` makes it again: `sensorium.train` with the recipe `default-{run.name}`,",
+        f"{done['steps']:,} steps over {done['tokens']:,} tokens, {done['seconds'] / 60:.0f} minutes on one core of a",
+        f"small machine. {facts['parameters']:,} parameters: {shape}.", "",
     ]  # fmt: skip

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from sensorium.core.config import ModelConfig
-from sensorium.core.model import Transformer, build, initialise
+from sensorium.core.model import Transformer, build
 from sensorium.data.shards import Corpus
 from sensorium.errors import CheckpointError, DataError, InputError
 from sensorium.families import bert, gpt2, llama
@@ -28,6 +28,7 @@ from sensorium.training.export import export
 from sensorium.training.loop import Loop
 from sensorium.training.optim import build_optimizers
 from sensorium.training.recipe import Recipe, load_recipe
+from sensorium.training.start import start
 from sensorium.training.state import Progress, load_state, newest_state
 
 
@@ -199,7 +200,7 @@ def _model(recipe: Recipe, corpus: Corpus, init: StrPath | None) -> Transformer:
     config = model_config(recipe, corpus.tokenizer.vocab_size)
     if init is None:
         model = build(config)
-        initialise(model)
+        start(model, corpus.train)
         return model
     loaded = read_model(init).model
     if loaded.config.stack.embed.vocab_size != config.stack.embed.vocab_size:
