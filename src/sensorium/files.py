@@ -18,7 +18,7 @@ from typing import Any
 
 import xxhash
 
-from sensorium.errors import InputError, SensoriumError
+from sensorium.errors import CheckpointError, InputError, SensoriumError
 
 StrPath = str | os.PathLike[str]
 
@@ -75,6 +75,21 @@ def write_text(path: StrPath, text: str) -> None:
 def write_json(path: StrPath, value: Any) -> None:
     """Write indented UTF-8 JSON atomically, with a final newline."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: StrPath) -> dict[str, Any]:
+    """The JSON object in a file that belongs to a model.
+
+    Raises:
+        CheckpointError: it is not valid JSON, or not an object.
+    """
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # ValueError: bad JSON, bad UTF-8, a number of 5000 digits
+        raise CheckpointError(f"not valid JSON: {error}", where=str(path), fix="Copy the folder anew") from error
+    if not isinstance(value, dict):
+        raise CheckpointError("not a JSON object", where=str(path), fix="Copy the folder anew")
+    return value
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from tokenizers import AddedToken, Encoding, processors
 from tokenizers import Tokenizer as Backend
 
 from sensorium.errors import CheckpointError
-from sensorium.files import StrPath, write_json
+from sensorium.files import StrPath, read_json, write_json
 
 Kind = Literal["encoder", "decoder"]
 Role = Literal["pad", "unk", "cls", "sep", "mask", "bos", "eos"]
@@ -66,6 +66,8 @@ class Tokenizer:
         settings = _json(folder / "tokenizer_config.json")
         try:
             backend = _read_backend(folder, settings)
+            jinja = folder / "chat_template.jinja"
+            template = jinja.read_text(encoding="utf-8") if jinja.is_file() else settings.get("chat_template")
         except CheckpointError:
             raise
         except Exception as error:
@@ -73,16 +75,12 @@ class Tokenizer:
                 f"the tokenizer cannot be read: {error}", where=str(folder), fix="Copy the folder anew"
             ) from error
         special = _special_tokens({**_json(folder / "special_tokens_map.json"), **settings}, backend)
-        template = settings.get("chat_template")
-        jinja = folder / "chat_template.jinja"
-        if jinja.is_file():
-            template = jinja.read_text(encoding="utf-8")
         return cls(backend, special, template if isinstance(template, str) else None)
 
-    @property
+    @cached_property
     def vocab_size(self) -> int:
-        """Ids that the tokenizer can give; a model's embedding may be larger."""
-        return self.backend.get_vocab_size(with_added_tokens=True)
+        """Ids that the tokenizer can give, from 0 to the highest; a model's embedding may be larger."""
+        return max(self.backend.get_vocab(with_added_tokens=True).values(), default=-1) + 1
 
     def special_id(self, role: Role) -> int | None:
         token = self.special.get(role)
@@ -219,13 +217,7 @@ _BYTES = _byte_alphabet()
 
 
 def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"not valid JSON: {error}", where=str(path), fix="Copy the folder anew") from error
-    return value if isinstance(value, dict) else {}
+    return read_json(path) if path.is_file() else {}
 
 
 def _read_backend(folder: Path, settings: dict[str, Any]) -> Backend:

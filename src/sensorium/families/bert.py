@@ -1,12 +1,13 @@
 """BERT (Devlin et al. 2019) and the sentence encoders built on it.
 
 Unusual: the output matrix is the word embedding, and its bias goes by two names in their checkpoints. The pooler
-is there or not by the weights, not by the configuration.
+and the next-sentence head are there or not by the weights, not by the configuration: many folders that say
+`BertForMaskedLM` hold them too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from sensorium.core.config import (
     AttentionConfig,
@@ -19,7 +20,7 @@ from sensorium.core.config import (
     StackConfig,
     TokenEmbedConfig,
 )
-from sensorium.families.hf_config import HF_ACTIVATIONS, HFConfig, activation, refuse, require
+from sensorium.families.hf_config import HF_ACTIVATIONS, HFConfig, activation, default_head_dim, depth, refuse, require
 from sensorium.families.keymap import KeyMap, affine, row
 
 MODEL_TYPES = ("bert",)
@@ -28,7 +29,7 @@ _LAYER = "encoder.layer.{layer}"
 _BLOCK = "stack.blocks.{layer}"
 
 
-def to_config(hf: HFConfig, architecture: str, names: Iterable[str]) -> ModelConfig:
+def to_config(hf: HFConfig, architecture: str, names: Collection[str]) -> ModelConfig:
     """Our configuration of theirs.
 
     Args:
@@ -44,11 +45,14 @@ def to_config(hf: HFConfig, architecture: str, names: Iterable[str]) -> ModelCon
     refuse(hf, position_embedding_type="absolute", is_decoder=False, add_cross_attention=False)
     if architecture != "BertModel":
         refuse(hf, tie_word_embeddings=True)
-    pooled = architecture == "BertForPreTraining" or any(name.endswith("pooler.dense.weight") for name in names)
+    pair = architecture == "BertForPreTraining" or (
+        architecture == "BertForMaskedLM" and "cls.seq_relationship.weight" in names
+    )
+    pooler = pair or any(name.endswith("pooler.dense.weight") for name in names)
     return sized(
         vocab_size=hf["vocab_size"],
         dim=hf["hidden_size"],
-        layers=hf["num_hidden_layers"],
+        layers=depth(hf, "num_hidden_layers", names),
         heads=hf["num_attention_heads"],
         feedforward=hf["intermediate_size"],
         context=hf["max_position_embeddings"],
@@ -58,8 +62,8 @@ def to_config(hf: HFConfig, architecture: str, names: Iterable[str]) -> ModelCon
         dropout=hf.get("hidden_dropout_prob", 0.1),
         attention_dropout=hf.get("attention_probs_dropout_prob", 0.1),
         language=architecture != "BertModel",
-        pooler=pooled,
-        pair=architecture == "BertForPreTraining",
+        pooler=pooler,
+        pair=pair,
     )
 
 
@@ -83,7 +87,7 @@ def sized(
     """A BERT of a given size."""
     norm = NormConfig(kind="layernorm", eps=eps)
     attention = AttentionConfig(
-        n_heads=heads, n_kv_heads=heads, head_dim=dim // heads, dropout=attention_dropout,
+        n_heads=heads, n_kv_heads=heads, head_dim=default_head_dim(dim, heads), dropout=attention_dropout,
         q_bias=True, k_bias=True, v_bias=True, out_bias=True,
     )  # fmt: skip
     act = activation(activation_name)
@@ -160,13 +164,10 @@ def keymap(config: ModelConfig, architecture: str) -> KeyMap:
         "cls.predictions.decoder.bias": "cls.predictions.bias",
         "cls.predictions.decoder.weight": f"{base}embeddings.word_embeddings.weight",
     }
-    ignored = [rf"{base}embeddings\.position_ids"]
-    if architecture == "BertForMaskedLM" and not config.pooler:
-        ignored += [r"cls\.seq_relationship\..*"]
     return KeyMap(
         rows,
         layers=len(config.stack.blocks),
-        ignored=ignored,
+        ignored=[rf"{base}embeddings\.position_ids"],
         same=same,
         spelled={r"LayerNorm\.gamma$": "LayerNorm.weight", r"LayerNorm\.beta$": "LayerNorm.bias"},
     )

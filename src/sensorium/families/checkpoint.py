@@ -6,7 +6,8 @@ storage and the checkpoint's tensors become its parameters, so that nothing is h
 
 from __future__ import annotations
 
-import json
+import errno
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +20,15 @@ from safetensors.torch import save_file
 
 from sensorium.core.config import ModelConfig
 from sensorium.core.model import Decoder, Transformer, build
-from sensorium.errors import CapabilityError, CheckpointError, InputError
+from sensorium.errors import CapabilityError, CheckpointError, InputError, SensoriumError
 from sensorium.families import FAMILIES
-from sensorium.families.hf_config import HFConfig
+from sensorium.families.hf_config import HFConfig, check, refuse_quantised
 from sensorium.families.keymap import Tensors
-from sensorium.files import StrPath, disk_errors, write_json
+from sensorium.files import StrPath, disk_errors, read_json, write_json
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+_ANEW = "Copy or download the model anew"
 _WRITTEN_FOR = "5.0.0"
 """The `transformers` version whose configuration format is written."""
 
@@ -51,13 +53,7 @@ def read_config(folder: StrPath) -> HFConfig:
     if not path.is_file():
         problem = "holds no model: config.json is missing" if Path(folder).is_dir() else "no such folder"
         raise InputError(problem, where=str(folder), fix="Name a Hugging Face model folder")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"not valid JSON: {error}", where=str(path), fix="Copy the folder anew") from error
-    if not isinstance(config, dict):
-        raise CheckpointError("not a JSON object", where=str(path), fix="Copy the folder anew")
-    return config
+    return read_json(path)
 
 
 def family_of(config: HFConfig) -> ModuleType | None:
@@ -98,14 +94,19 @@ def assemble(config: HFConfig, tensors: Tensors, *, dtype: torch.dtype, device: 
             where=where,
             fix="Open it with engine='transformers'",
         )
+    stated_in = str(Path(where) / "config.json") if Path(where).is_dir() else where
     try:
+        check(config)
+        refuse_quantised(config)
         ours = family.to_config(config, architecture, tensors.keys())
-    except (TypeError, ValueError, KeyError, ZeroDivisionError) as error:
+        with torch.device("meta"):
+            model = build(ours)
+    except SensoriumError as error:
+        raise type(error)(error.problem, where=stated_in, fix=error.fix) from error
+    except (TypeError, ValueError, KeyError, ArithmeticError, RuntimeError) as error:
         raise CheckpointError(
-            f"the configuration cannot be used: {error!r}", where=f"{where}/config.json", fix="Copy the folder anew"
+            f"the configuration cannot be used: {error!r}", where=stated_in, fix="Copy the model anew"
         ) from error
-    with torch.device("meta"):
-        model = build(ours)
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
     state = family.keymap(ours, architecture).to_ours(tensors, shapes, where=where)
     state = {name: tensor.to(device=device, dtype=dtype) for name, tensor in state.items()}
@@ -133,21 +134,23 @@ def read_tensors(folder: Path) -> Tensors:
 
 def _read_shards(folder: Path) -> Tensors:
     path = folder / INDEX
-    try:
-        weight_map: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-        names = sorted(set(weight_map.values()))
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"the index cannot be read: {error!r}", where=str(path)) from error
+    weight_map = read_json(path).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+        raise CheckpointError("the index holds no weight_map of file names", where=str(path), fix=_ANEW)
     tensors: Tensors = {}
-    for name in names:
+    for name in sorted(set(weight_map.values())):
         if Path(name).name != name:
-            raise CheckpointError(f"the index names a file outside the folder: {name}", where=str(path))
+            raise CheckpointError(
+                f"the index names a file outside the folder: {name!r}", where=str(path), fix="Do not trust this folder"
+            )
         if not (folder / name).is_file():
-            raise CheckpointError(f"shard {name} is missing", where=str(folder), fix="Copy the folder anew")
+            raise CheckpointError(f"shard {name} is missing", where=str(folder), fix=_ANEW)
         tensors |= _read_file(folder / name)
     absent = [key for key in weight_map if key not in tensors]
     if absent:
-        raise CheckpointError(f"the index names tensors that no shard holds: {', '.join(absent[:8])}", where=str(path))
+        raise CheckpointError(
+            f"the index names tensors that no shard holds: {', '.join(absent[:8])}", where=str(path), fix=_ANEW
+        )
     return tensors
 
 
@@ -156,9 +159,7 @@ def _read_file(path: Path) -> Tensors:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"truncated or corrupt: {error}", where=str(path), fix="Copy or download the file anew"
-        ) from error
+        raise CheckpointError(f"truncated or corrupt: {error}", where=str(path), fix=_ANEW) from error
 
 
 def write_model(
@@ -226,16 +227,25 @@ def _write_tensors(folder: Path, tensors: Tensors, max_shard_bytes: int) -> None
         shards[-1][name] = tensor
         sizes[-1] += size
     if len(shards) == 1:
-        save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+        _save(tensors, folder / WEIGHTS)
         return
     weight_map: dict[str, str] = {}
     for number, shard in enumerate(shards, 1):
         name = f"model-{number:05}-of-{len(shards):05}.safetensors"
-        save_file(shard, folder / name, metadata={"format": "pt"})
+        _save(shard, folder / name)
         weight_map |= dict.fromkeys(shard, name)
     write_json(folder / INDEX, {"metadata": {"total_size": sum(sizes)}, "weight_map": weight_map})
 
 
+def _save(tensors: Tensors, path: Path) -> None:
+    """Write one file; what the operating system refuses comes as the OSError that it is."""
+    try:
+        save_file(tensors, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number[1]) if number else errno.EIO, str(error)) from error
+
+
 def _architecture(config: HFConfig) -> str:
-    names = config.get("architectures") or [""]
-    return str(names[0])
+    names = config.get("architectures")
+    return str(names[0]) if isinstance(names, list) and names else ""

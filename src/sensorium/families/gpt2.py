@@ -5,7 +5,7 @@ Unusual: its linear maps are stored input-major (Conv1D), with q, k and v in one
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from sensorium.core.config import (
     AttentionConfig,
@@ -18,7 +18,7 @@ from sensorium.core.config import (
     StackConfig,
     TokenEmbedConfig,
 )
-from sensorium.families.hf_config import HF_ACTIVATIONS, HFConfig, activation, refuse, require
+from sensorium.families.hf_config import HF_ACTIVATIONS, HFConfig, activation, default_head_dim, depth, refuse, require
 from sensorium.families.keymap import KeyMap, affine, row
 
 MODEL_TYPES = ("gpt2",)
@@ -27,8 +27,8 @@ _LAYER = "h.{layer}"
 _BLOCK = "stack.blocks.{layer}"
 
 
-def to_config(hf: HFConfig, architecture: str, names: Iterable[str]) -> ModelConfig:
-    """Our configuration of theirs; `names` are the checkpoint's tensors, which tell nothing more here."""
+def to_config(hf: HFConfig, architecture: str, names: Collection[str]) -> ModelConfig:
+    """Our configuration of theirs; `names` are the checkpoint's tensors."""
     require(
         hf,
         ("vocab_size", "n_embd", "n_layer", "n_head", "n_positions", "layer_norm_epsilon", "activation_function"),
@@ -38,7 +38,7 @@ def to_config(hf: HFConfig, architecture: str, names: Iterable[str]) -> ModelCon
     return sized(
         vocab_size=hf["vocab_size"],
         dim=hf["n_embd"],
-        layers=hf["n_layer"],
+        layers=depth(hf, "n_layer", names),
         heads=hf["n_head"],
         feedforward=hf.get("n_inner") or 4 * hf["n_embd"],
         context=hf["n_positions"],
@@ -71,7 +71,7 @@ def sized(
     """A GPT-2 of a given size."""
     norm = NormConfig(kind="layernorm", eps=eps)
     attention = AttentionConfig(
-        n_heads=heads, n_kv_heads=heads, head_dim=dim // heads, dropout=attention_dropout,
+        n_heads=heads, n_kv_heads=heads, head_dim=default_head_dim(dim, heads), dropout=attention_dropout,
         q_bias=True, k_bias=True, v_bias=True, out_bias=True,
     )  # fmt: skip
     feed = FeedForwardConfig(width=feedforward, activation=activation(activation_name), gated=False, bias=True)

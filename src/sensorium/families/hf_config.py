@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import reprlib
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from sensorium.core.config import (
@@ -35,6 +36,34 @@ HF_ACTIVATIONS: dict[Activation, str] = {
     "silu": "silu",
     "tanh": "tanh",
 }
+_ANEW = "Copy the model's folder anew"
+_OTHER_ENGINE = "Open the model with engine='transformers'"
+
+_TOO_LARGE = 1 << 40
+_KINDS: dict[str, tuple[Callable[[Any], bool], tuple[str, ...]]] = {
+    "a whole number above 0": (
+        lambda value: type(value) is int and 0 < value < _TOO_LARGE,
+        ("vocab_size", "type_vocab_size", "hidden_size", "n_embd", "num_hidden_layers", "n_layer",
+         "num_attention_heads", "n_head", "num_key_value_heads", "head_dim", "intermediate_size", "n_inner",
+         "max_position_embeddings", "n_positions", "original_max_position_embeddings", "sliding_window"),
+    ),
+    "a number above 0": (
+        lambda value: type(value) in (int, float) and 0 < value < _TOO_LARGE,
+        ("rope_theta", "factor", "low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow",
+         "attention_factor", "mscale", "mscale_all_dim"),
+    ),
+    "a number from 0 on": (
+        lambda value: type(value) in (int, float) and 0 <= value < _TOO_LARGE,
+        ("layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps", "hidden_dropout_prob", "resid_pdrop",
+         "attention_probs_dropout_prob", "attention_dropout", "embd_pdrop", "attn_pdrop", "max_window_layers"),
+    ),
+    "true or false": (
+        lambda value: type(value) is bool,
+        ("tie_word_embeddings", "attention_bias", "mlp_bias", "use_sliding_window", "truncate"),
+    ),
+    "a name": (lambda value: type(value) is str, ("hidden_act", "activation_function")),
+}  # fmt: skip
+"""What the settings that any family reads must be, where they are there: a test, and the keys it is for."""
 
 
 def require(config: HFConfig, keys: Iterable[str]) -> None:
@@ -45,9 +74,23 @@ def require(config: HFConfig, keys: Iterable[str]) -> None:
     """
     missing = [key for key in keys if config.get(key) is None]
     if missing:
-        raise CheckpointError(
-            f"the configuration lacks {', '.join(missing)}", where="config.json", fix="Copy the model's folder anew"
-        )
+        raise CheckpointError(f"the configuration lacks {', '.join(missing)}", fix=_ANEW)
+
+
+def check(config: HFConfig) -> None:
+    """Raise if a setting that is there is not of its kind; all of them at once.
+
+    Raises:
+        CheckpointError: settings are of another kind.
+    """
+    wrong = [
+        f"{key}={reprlib.repr(config[key])} is not {kind}"
+        for kind, (fits, keys) in _KINDS.items()
+        for key in keys
+        if config.get(key) is not None and not fits(config[key])
+    ]
+    if wrong:
+        raise CheckpointError("; ".join(wrong), fix=_ANEW)
 
 
 def activation(name: str) -> Activation:
@@ -58,9 +101,7 @@ def activation(name: str) -> Activation:
     """
     if name not in ACTIVATIONS:
         raise CapabilityError(
-            f"activation {name!r} is not supported (supported: {', '.join(ACTIVATIONS)})",
-            where="config.json",
-            fix="Open the model with engine='transformers'",
+            f"activation {name!r} is not supported (supported: {', '.join(ACTIVATIONS)})", fix=_OTHER_ENGINE
         )
     return ACTIVATIONS[name]
 
@@ -73,27 +114,61 @@ def refuse(config: HFConfig, **only: Any) -> None:
     """
     for key, value in only.items():
         if config.get(key, value) not in (value, None):
-            raise CapabilityError(
-                f"{key}={config[key]!r} is not supported (only {value!r})",
-                where="config.json",
-                fix="Open the model with engine='transformers'",
-            )
+            raise CapabilityError(f"{key}={config[key]!r} is not supported (only {value!r})", fix=_OTHER_ENGINE)
+
+
+def refuse_quantised(config: HFConfig) -> None:
+    """Raise where the weights are stored in a quantised form of their own.
+
+    Raises:
+        CapabilityError: they are.
+    """
+    quantised = config.get("quantization_config")
+    if quantised:
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else quantised
+        raise CapabilityError(f"weights quantised by {method!r} are not supported", fix=_OTHER_ENGINE)
+
+
+def depth(config: HFConfig, key: str, names: Collection[str]) -> int:
+    """The number of layers, which the number of tensors bounds: a damaged one must not build a giant.
+
+    Raises:
+        CheckpointError: there are fewer tensors than layers.
+    """
+    layers: int = config[key]
+    if layers > len(names):
+        raise CheckpointError(f"{key}={layers}, but the weights have only {len(names)} tensors", fix=_ANEW)
+    return layers
+
+
+def default_head_dim(dim: int, heads: int) -> int:
+    """The width of a head, where the configuration does not state it.
+
+    Raises:
+        CheckpointError: the heads do not divide the model's width.
+    """
+    if dim % heads:
+        raise CheckpointError(f"the hidden size {dim} is not a multiple of the {heads} heads", fix=_ANEW)
+    return dim // heads
 
 
 def rotary(config: HFConfig, head_dim: int) -> RotaryPosition:
     """Rotary settings, in the spelling of `transformers` 5 (`rope_parameters`) or of before.
 
     Raises:
-        CheckpointError: theta is given nowhere.
+        CheckpointError: theta is given nowhere, or a setting is missing or not of its kind.
         CapabilityError: the scaling is of an unsupported kind.
     """
     require(config, ("max_position_embeddings",))
     settings = {**(config.get("rope_scaling") or {}), **(config.get("rope_parameters") or {})}
+    check(settings)
     theta = settings.get("rope_theta", config.get("rope_theta"))
     if theta is None:
         raise CheckpointError(
-            "the configuration lacks rope_theta", where="config.json", fix="Copy the model's folder anew"
+            "the configuration lacks rope_theta", fix="Add the one that the model was trained with (often 10000.0)"
         )
+    if head_dim % 2:
+        raise CheckpointError(f"a head of {head_dim} dimensions cannot be rotated, which takes pairs", fix=_ANEW)
     refuse(config, partial_rotary_factor=1.0)
     refuse(settings, partial_rotary_factor=1.0)
     return RotaryPosition(
@@ -109,8 +184,10 @@ def _scaling(settings: dict[str, Any], context: int) -> LinearScaling | Llama3Sc
         case "default":
             return None
         case "linear":
+            require(settings, ("factor",))
             return LinearScaling(factor=settings["factor"])
         case "llama3":
+            require(settings, ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"))
             return Llama3Scaling(
                 factor=settings["factor"],
                 low_freq_factor=settings["low_freq_factor"],
@@ -122,8 +199,7 @@ def _scaling(settings: dict[str, Any], context: int) -> LinearScaling | Llama3Sc
         case other:
             raise CapabilityError(
                 f"rotary scaling {other!r} is not supported (supported: default, linear, llama3, yarn)",
-                where="config.json",
-                fix="Open the model with engine='transformers'",
+                fix=_OTHER_ENGINE,
             )
 
 

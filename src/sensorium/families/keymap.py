@@ -71,9 +71,10 @@ class KeyMap:
             where: the checkpoint's place, for the error.
 
         Raises:
-            CheckpointError: tensors are missing, unknown or of another shape; the message lists them all.
+            CheckpointError: tensors are missing, unknown, of another shape or kind, or differ though they are tied; the
+                message lists them all.
         """
-        theirs = self._canonical(theirs)
+        theirs, untied = self._canonical(theirs)
         ours: Tensors = {}
         missing, wrong, used = [], [], set[str]()
         for entry in self._wanted(shapes):
@@ -92,7 +93,14 @@ class KeyMap:
             parts = torch.split(tensor, sizes) if len(sizes) > 1 else (tensor,)
             ours.update(zip(entry.ours, (part.contiguous() for part in parts), strict=True))
         unknown = [name for name in theirs if name not in used]
-        problems = [*_listed("missing", missing), *_listed("unknown", unknown), *_listed("mis-shaped", wrong)]
+        integral = [f"{name} ({theirs[name].dtype})" for name in used if not theirs[name].is_floating_point()]
+        problems = [
+            *_listed("missing", missing),
+            *_listed("unknown", unknown),
+            *_listed("mis-shaped", wrong),
+            *_listed("of whole numbers", sorted(integral)),
+            *_listed("tied by the configuration, but stored with other values", untied),
+        ]
         if problems:
             raise CheckpointError(
                 f"the weights do not fit the model: {'; '.join(problems)}",
@@ -124,8 +132,8 @@ class KeyMap:
                 if all(name in shapes for name in ours):
                     yield Row(entry.theirs.replace("{layer}", str(layer)), ours, entry.transpose)
 
-    def _canonical(self, theirs: Tensors) -> Tensors:
-        """New spellings, first names, no buffers."""
+    def _canonical(self, theirs: Tensors) -> tuple[Tensors, list[str]]:
+        """New spellings, first names, no buffers; and second names whose tensor is not the first's."""
         named: Tensors = {}
         for name, tensor in theirs.items():
             spelled = name
@@ -133,11 +141,14 @@ class KeyMap:
                 spelled = re.sub(old, new, spelled)
             if not any(re.fullmatch(pattern, spelled) for pattern in self.ignored):
                 named[spelled] = tensor
+        untied = []
         for second, first in (self.same or {}).items():
             if second in named:
                 tensor = named.pop(second)
-                named.setdefault(first, tensor)
-        return named
+                kept = named.setdefault(first, tensor)
+                if kept.shape != tensor.shape or not bool((kept == tensor).all()):
+                    untied.append(second)
+        return named, untied
 
 
 def _listed(what: str, names: Sequence[str], most: int = 8) -> list[str]:

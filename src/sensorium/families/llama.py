@@ -5,7 +5,7 @@ Unusual: `head_dim` is free of hidden_size / heads; Qwen2 and Qwen3 may give a s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from sensorium.core.config import (
@@ -19,10 +19,13 @@ from sensorium.core.config import (
     StackConfig,
     TokenEmbedConfig,
 )
+from sensorium.errors import CapabilityError, CheckpointError
 from sensorium.families.hf_config import (
     HF_ACTIVATIONS,
     HFConfig,
     activation,
+    default_head_dim,
+    depth,
     refuse,
     require,
     rope_parameters,
@@ -37,8 +40,8 @@ _LAYER = "layers.{layer}"
 _BLOCK = "stack.blocks.{layer}"
 
 
-def to_config(hf: HFConfig, architecture: str, names: Iterable[str]) -> ModelConfig:
-    """Our configuration of theirs; `names` are the checkpoint's tensors, which tell nothing more here."""
+def to_config(hf: HFConfig, architecture: str, names: Collection[str]) -> ModelConfig:
+    """Our configuration of theirs; `names` are the checkpoint's tensors."""
     require(
         hf,
         ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act",
@@ -46,7 +49,9 @@ def to_config(hf: HFConfig, architecture: str, names: Iterable[str]) -> ModelCon
     )  # fmt: skip
     refuse(hf, pretraining_tp=1)
     kind, heads = hf["model_type"], hf["num_attention_heads"]
-    head_dim = hf.get("head_dim") or hf["hidden_size"] // heads
+    if kind == "qwen3":
+        require(hf, ("head_dim",))
+    head_dim = hf.get("head_dim") or default_head_dim(hf["hidden_size"], heads)
     norm = NormConfig(kind="rmsnorm", eps=hf["rms_norm_eps"])
     bias = kind == "qwen2" or (kind != "mistral" and hf.get("attention_bias", False))
     attention = AttentionConfig(
@@ -68,7 +73,7 @@ def to_config(hf: HFConfig, architecture: str, names: Iterable[str]) -> ModelCon
     )
     blocks = tuple(
         BlockConfig(attention=replace(attention, window=window), feedforward=feedforward, norm=norm, placement="pre")
-        for window in _windows(hf)
+        for window in _windows(hf, depth(hf, "num_hidden_layers", names))
     )
     return ModelConfig(
         stack=StackConfig(
@@ -85,17 +90,23 @@ def to_config(hf: HFConfig, architecture: str, names: Iterable[str]) -> ModelCon
     )
 
 
-def _windows(hf: HFConfig) -> Sequence[int | None]:
+def _windows(hf: HFConfig, layers: int) -> Sequence[int | None]:
     """The window of each layer."""
-    layers, window, kind = hf["num_hidden_layers"], hf.get("sliding_window"), hf["model_type"]
+    window, kind, types = hf.get("sliding_window"), hf["model_type"], hf.get("layer_types")
     if kind == "mistral":
+        if "sliding_window" not in hf:
+            raise CheckpointError("the configuration lacks sliding_window", fix="Add it; null stands for no window")
         return [window] * layers
     if kind == "llama" or not hf.get("use_sliding_window", False) or window is None:
         return [None] * layers
-    types = hf.get("layer_types")
     if types is None:
         require(hf, ("max_window_layers",))
         return [window if i >= hf["max_window_layers"] else None for i in range(layers)]
+    if len(types) != layers:
+        raise CheckpointError(f"layer_types names {len(types)} layers, num_hidden_layers is {layers}")
+    unknown = sorted(set(types) - {"sliding_attention", "full_attention"})
+    if unknown:
+        raise CapabilityError(f"attention of the type {unknown[0]!r} is not supported")
     return [window if kind == "sliding_attention" else None for kind in types]
 
 
@@ -115,7 +126,7 @@ def sized(
 ) -> ModelConfig:
     """A Llama of a given size."""
     norm = NormConfig(kind="rmsnorm", eps=eps)
-    head_dim = dim // heads
+    head_dim = default_head_dim(dim, heads)
     attention = AttentionConfig(
         n_heads=heads, n_kv_heads=kv_heads or heads, head_dim=head_dim, dropout=dropout,
         q_bias=False, k_bias=False, v_bias=False, out_bias=False,

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sensorium.data.tokenizer import Tokenizer
-from sensorium.errors import CheckpointError
+from sensorium.files import read_json
 
 
 def end_tokens(tokenizer: Tokenizer, config: Mapping[str, Any], folder: Path | None = None) -> frozenset[int]:
     """End-of-sequence ids of generation_config.json, or else of config.json, and of the tokenizer.
 
     Raises:
-        CheckpointError: generation_config.json is not valid JSON.
+        CheckpointError: generation_config.json is not a JSON object.
     """
     stated = config.get("eos_token_id")
     path = None if folder is None else folder / "generation_config.json"
     if path is not None and path.is_file():
-        try:
-            generation = json.loads(path.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise CheckpointError(f"not valid JSON: {error}", where=str(path), fix="Copy the folder anew") from error
-        stated = generation.get("eos_token_id", stated) if isinstance(generation, dict) else stated
+        stated = read_json(path).get("eos_token_id", stated)
     ids = stated if isinstance(stated, list) else [stated]
     return frozenset(id for id in (*ids, tokenizer.eos_id) if isinstance(id, int))

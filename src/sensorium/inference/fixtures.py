@@ -7,7 +7,6 @@ far as they are clear, that is while the next logit stays behind by a margin far
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sensorium.errors import CapabilityError, CheckpointError, InputError
-from sensorium.files import StrPath, write_json
+from sensorium.files import StrPath, read_json, write_json
 from sensorium.inference.engine import Engine
 from sensorium.inference.open import locate, open_engine
 from sensorium.results import Check, Verification
@@ -218,12 +217,4 @@ def _check(name: str, found: list[int], expected: list[int]) -> Check:
 
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / FILE
-    if not path.is_file():
-        return {}
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"not valid JSON: {error}", where=str(path), fix="Copy the folder anew") from error
-    if not isinstance(known, dict):
-        raise CheckpointError("not a JSON object", where=str(path), fix="Copy the folder anew")
-    return known
+    return read_json(path) if path.is_file() else {}
