@@ -12,6 +12,8 @@ Importing this package imports nothing heavy: each name is fetched from its modu
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -26,6 +28,7 @@ _HOMES = {
     "load": "sensorium.tasks.model",
     "LanguageModel": "sensorium.tasks.model",
     "verify": "sensorium.inference.fixtures",
+    "tour": "sensorium.tour.tour",
     "SensoriumError": "sensorium.errors",
 }
 
@@ -39,6 +42,7 @@ __all__ = [
     "load",
     "load_recipe",
     "prepare",
+    "tour",
     "train",
     "verify",
 ]
@@ -51,6 +55,7 @@ if TYPE_CHECKING:
     from sensorium.inference.fixtures import verify as verify
     from sensorium.tasks.model import LanguageModel as LanguageModel
     from sensorium.tasks.model import load as load
+    from sensorium.tour.tour import tour as tour
     from sensorium.training.recipe import load_recipe as load_recipe
     from sensorium.training.train import Run as Run
     from sensorium.training.train import train as train
@@ -64,3 +69,17 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """A verb may have the name of the package that it lives in: `sensorium.tour` is always the verb.
+
+    Python binds every subpackage to its parent when it is first imported, which would hide the verb.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -10,6 +10,17 @@ Advance = Callable[[int | float, str], None]
 """Called with how much was done since the last call and a short note to show beside the bar."""
 
 
+def heading(text: str, *, show: bool | None = None) -> None:
+    """Say on stderr what begins now.
+
+    Args:
+        text: one line.
+        show: None says it if stderr is a terminal.
+    """
+    if sys.stderr.isatty() if show is None else show:
+        sys.stderr.write(f"{text}\n")
+
+
 def _silent(amount: int | float, note: str = "") -> None:
     """Advance a bar that nobody sees."""
 

@@ -18,6 +18,7 @@ from sensorium.cli.generate import generate
 from sensorium.cli.prepare import prepare
 from sensorium.cli.recipes import recipes
 from sensorium.cli.score import score
+from sensorium.cli.tour import tour
 from sensorium.cli.train import train
 from sensorium.cli.verify import verify
 from sensorium.errors import SensoriumError
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (prepare, train, recipes, fill, generate, score, verify):
+for verb in (prepare, train, recipes, fill, generate, score, verify, tour):
     app.command()(verb)
 
 

@@ -1,0 +1,55 @@
+"""A tiny text with its SOURCES.md, a plan that takes seconds, and one tour of it for all tests that only look."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from sensorium.tour.plan import Plan
+from sensorium.tour.tour import Tour, tour
+
+ANIMALS = ["cat", "dog", "bird", "horse", "fish", "mouse", "sheep", "goat"]
+SOURCES = """# The text
+
+| file | holds | licence |
+|---|---|---|
+| `farm.jsonl.gz` | animals that sit | public domain <test> |
+| `weather.jsonl.gz` | 天气 | CC0 |
+"""
+SIZE = (
+    "model.dim=32", "model.layers=2", "model.heads=2", "model.feedforward=64", "model.context=64",
+    "batch.seq_len=64", "batch.tokens=256", "run.steps=12", "run.eval_every=6", "run.max_minutes=1.0",
+)  # fmt: skip
+
+
+def write(path: Path, texts: list[str]) -> None:
+    lines = "".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts)
+    path.write_bytes(gzip.compress(lines.encode()))
+
+
+@pytest.fixture(scope="session")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    folder = tmp_path_factory.mktemp("text")
+    farm = [f"The {a} sat by the {b}. It was warm. The {b} ran to the {a}." for a in ANIMALS for b in ANIMALS]
+    weather = [f"今天天气很好，{a}月{b}日有雨。明天天气不好，没有雨。" for a in "一二三四五六" for b in "一二三四五六"]
+    write(folder / "farm.jsonl.gz", farm)
+    write(folder / "weather.jsonl.gz", weather)
+    (folder / "SOURCES.md").write_text(SOURCES, encoding="utf-8")
+    return Plan(
+        corpus=folder,
+        tokenizer="bpe:330",
+        validation=0.25,
+        encoder=SIZE,
+        decoder=(*SIZE, "model.kv_heads=1"),
+        masks=("The cat [MASK] by the dog.", "今天[MASK]气很好。"),
+        prompts=("The <b>cat</b>", "今天"),
+        new_tokens=8,
+    )
+
+
+@pytest.fixture(scope="session")
+def toured(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Tour:
+    return tour(tmp_path_factory.mktemp("toured") / "out", plan=plan)
