@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from sensorium.core.dropout import attend_documents
 from sensorium.core.mask import MaskSpec
 from sensorium.errors import CapabilityError, EngineError
 
@@ -155,10 +156,26 @@ def _varlen(q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, bias: Bi
 def _one_by_one(
     q: Queries, k: Keys, v: Keys, spec: MaskSpec, lengths: tuple[int, ...], scale: float, dropout_p: float
 ) -> Queries:
-    """One fused call a document. `split` and `cat` keep the backward pass linear in the number of tokens."""
-    alone = {length: MaskSpec(causal=spec.causal, window=spec.window) for length in set(lengths)}
-    parts = zip(lengths, *(torch.split(x, list(lengths), dim=2) for x in (q, k, v)), strict=True)
-    return torch.cat([_sdpa(qi, ki, vi, alone[n], scale, None, dropout_p) for n, qi, ki, vi in parts], dim=2)
+    """One fused call a document. `split` and `cat` keep the backward pass linear in the number of tokens; the result
+    lies token by token, as the projection that follows reads it."""
+    alone = MaskSpec(causal=spec.causal, window=spec.window)
+    if dropout_p and q.device.type == "cpu":
+        return _under_dropout(q, k, v, alone, lengths, scale, dropout_p)
+    parts = zip(*(torch.split(x, list(lengths), dim=2) for x in (q, k, v)), strict=True)
+    out = [_sdpa(qi, ki, vi, alone, scale, None, dropout_p).transpose(1, 2) for qi, ki, vi in parts]
+    return torch.cat(out, dim=1).transpose(1, 2)
+
+
+def _under_dropout(
+    q: Queries, k: Keys, v: Keys, alone: MaskSpec, lengths: tuple[int, ...], scale: float, dropout_p: float
+) -> Queries:
+    """PyTorch's fused operator has no dropout on a CPU; its unfused one spends most of the time on drawing."""
+    groups = q.shape[1] // k.shape[1]
+    if groups > 1:
+        k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
+    dense = {n: alone.dense(n, n, q.device) for n in set(lengths)}
+    hidden = {n: None if allowed is None else ~allowed[0] for n, allowed in dense.items()}
+    return attend_documents(q, k, v, lengths=lengths, hidden=hidden, scale=scale, dropout_p=dropout_p)
 
 
 def _varlen_kernel(q: Queries, k: Keys, v: Keys, spec: MaskSpec, lengths: tuple[int, ...], scale: float) -> Queries:

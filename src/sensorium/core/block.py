@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from sensorium.core.attention import Attention, Pass
 from sensorium.core.config import BlockConfig
+from sensorium.core.dropout import Dropout
 from sensorium.core.feedforward import FeedForward
 from sensorium.core.norm import build_norm
 
@@ -28,7 +29,7 @@ class Block(nn.Module):
         self.attention_norm = build_norm(config.norm, dim)
         self.feedforward = FeedForward(config.feedforward, dim)
         self.feedforward_norm = build_norm(config.norm, dim)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Float[Tensor, "batch seq dim"], run: Pass) -> Float[Tensor, "batch seq dim"]:
         if self.pre:

@@ -6,6 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sensorium.core.config import TokenEmbedConfig
+from sensorium.core.dropout import Dropout
 from sensorium.core.norm import build_norm
 
 
@@ -20,7 +21,7 @@ class TokenEmbed(nn.Module):
         table = config.position
         self.positions = nn.Embedding(table.size + table.offset, dim) if table else None
         self.norm = build_norm(config.norm, dim) if config.norm else None
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(
         self,
