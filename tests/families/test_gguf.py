@@ -2,146 +2,214 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import gguf
-import numpy as np
 import pytest
 import torch
-import transformers as hf
-from tokenizers import Tokenizer as Backend
-from tokenizers import models, pre_tokenizers, trainers
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from sensorium.errors import CapabilityError, CheckpointError
-from sensorium.families.gguf import read_gguf
+from sensorium.errors import CapabilityError, CheckpointError, InputError, SensoriumError
+from sensorium.families.gguf import TYPES, read_gguf
+from tests.families.gguf_files import TEXTS, THETA, stock, tokenizer, tokenizer_fields, write
 
-TEXTS = ["the cat sat on the mat 123", "a dog ran over the hill", "春眠不觉晓，处处闻啼鸟。"] * 5
-NAMES = {
-    "embed_tokens": "token_embd",
-    "q_proj": "attn_q",
-    "k_proj": "attn_k",
-    "v_proj": "attn_v",
-    "o_proj": "attn_output",
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-    "gate_proj": "ffn_gate",
-    "up_proj": "ffn_up",
-    "down_proj": "ffn_down",
-}
+BACKEND = tokenizer()
+VOCAB = BACKEND.get_vocab_size()
+MANY = settings(max_examples=150, deadline=None, derandomize=True)
 
 
-def tokenizer() -> Backend:
-    backend = Backend(models.BPE())
-    digits = pre_tokenizers.Digits(individual_digits=True)
-    backend.pre_tokenizer = pre_tokenizers.Sequence([digits, pre_tokenizers.ByteLevel(add_prefix_space=False)])
-    trainer = trainers.BpeTrainer(
-        vocab_size=300, special_tokens=["<|end|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
-    )
-    backend.train_from_iterator(TEXTS, trainer)
-    return backend
+def logits_agree(path: Path, theirs: Any) -> None:
+    ours = read_gguf(path).model
+    ids = torch.arange(40).reshape(2, 20)
+    expected = theirs(ids).logits
+    torch.testing.assert_close(ours.logits(ours(ids)), expected, atol=2e-5, rtol=1e-5)
 
 
-def stock(vocab: int) -> Any:
-    torch.manual_seed(0)
-    config = hf.LlamaConfig(
-        vocab_size=vocab, hidden_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-        intermediate_size=96, max_position_embeddings=64, tie_word_embeddings=True, rms_norm_eps=1e-5,
-        rope_parameters={"rope_type": "default", "rope_theta": 5000.0},
-    )  # fmt: skip
-    model = hf.LlamaForCausalLM(config).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.2 * torch.randn_like(parameter))
-    return model
-
-
-def permuted(weight: torch.Tensor, heads: int) -> torch.Tensor:
-    return weight.reshape(heads, 2, weight.shape[0] // heads // 2, -1).swapaxes(1, 2).reshape(weight.shape)
-
-
-def write(path: Path, kind: str, model: Any, backend: Backend, **changes: Any) -> None:
-    """Write the model as llama.cpp's converter does, and leave the rounded weights in it."""
-    quantised = gguf.GGMLQuantizationType[kind]
-    writer = gguf.GGUFWriter(str(path), changes.get("arch", "llama"))
-    writer.add_embedding_length(64)
-    writer.add_block_count(2)
-    writer.add_feed_forward_length(96)
-    writer.add_head_count(4)
-    writer.add_head_count_kv(2)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_context_length(64)
-    if changes.get("theta", True):
-        writer.add_rope_freq_base(5000.0)
-    vocab = sorted(backend.get_vocab().items(), key=lambda item: item[1])
-    writer.add_tokenizer_model(changes.get("tokenizer", "gpt2"))
-    writer.add_tokenizer_pre(changes.get("pre", "smollm"))
-    writer.add_token_list([token for token, _ in vocab])
-    writer.add_token_types([3 if token == "<|end|>" else 1 for token, _ in vocab])
-    merges = json.loads(backend.to_str())
-    writer.add_token_merges([" ".join(pair) for pair in merges["model"]["merges"]])
-    writer.add_eos_token_id(0)
-    for name, parameter in model.named_parameters():
-        parts = name.split(".")
-        block = f"blk.{parts[2]}." if parts[1] == "layers" else ""
-        their = block + NAMES.get(parts[-2], "output_norm") + ".weight"
-        weight = parameter.data
-        heads = {"q_proj": 4, "k_proj": 2}.get(parts[-2])
-        stored = (permuted(weight, heads) if heads else weight).numpy().astype(np.float32)
-        if stored.ndim == 1 or kind == "F32":
-            writer.add_tensor(their, stored)
-            continue
-        packed = stored.astype(np.float16) if kind == "F16" else gguf.quants.quantize(stored, quantised)
-        writer.add_tensor(their, packed, raw_dtype=quantised)
-        back = torch.from_numpy(gguf.quants.dequantize(packed, quantised).astype(np.float32).reshape(stored.shape))
-        parameter.data = (
-            back.reshape(heads, -1, 2, stored.shape[1]).swapaxes(1, 2).reshape(stored.shape) if heads else back
-        )
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
-@pytest.mark.parametrize("kind", ["F32", "F16", "Q8_0", "Q4_0", "Q4_1"])
+@pytest.mark.parametrize("kind", TYPES)
 def test_a_file_gives_the_model_that_it_was_written_from(kind: str, tmp_path: Path) -> None:
-    backend = tokenizer()
-    model = stock(backend.get_vocab_size())
-    write(tmp_path / "m.gguf", kind, model, backend)
+    model = stock(VOCAB, dim=256 if kind.endswith("K") else 64)
+    write(tmp_path / "m.gguf", model, BACKEND, kind)
+    logits_agree(tmp_path / "m.gguf", model)
+
+
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("Llama", dict(tie_word_embeddings=False)),
+        ("Llama", dict(attention_bias=False, head_dim=24)),
+        ("Llama", dict(rope_parameters={"rope_type": "linear", "rope_theta": THETA, "factor": 3.0})),
+        ("Qwen2", dict()),
+        ("Qwen3", dict(head_dim=32)),
+        ("Qwen3", dict(tie_word_embeddings=False)),
+    ],
+)
+def test_the_options_of_each_family_are_carried_over(family: str, options: dict[str, Any], tmp_path: Path) -> None:
+    model = stock(VOCAB, family, **options)
+    scaling = {"llama__rope__scaling__type": "linear", "llama__rope__scaling__factor": 3.0}
+    write(tmp_path / "m.gguf", model, BACKEND, "Q8_0", **scaling if "rope_parameters" in options else {})
+    logits_agree(tmp_path / "m.gguf", model)
+
+
+def test_the_tokenizer_of_a_file_gives_the_same_ids_and_text(tmp_path: Path) -> None:
+    write(tmp_path / "m.gguf", stock(VOCAB), BACKEND, tokenizer__chat_template="{{ messages }}")
     loaded = read_gguf(tmp_path / "m.gguf")
-    ids = torch.arange(20)[None]
-    expected = model(ids).logits
-    torch.testing.assert_close(loaded.model.logits(loaded.model(ids)), expected, atol=2e-5, rtol=1e-5)
     for text in TEXTS[:3]:
-        assert loaded.tokenizer.encode(text).ids == backend.encode(text).ids
+        assert loaded.tokenizer.encode(text).ids == BACKEND.encode(text).ids
         assert loaded.tokenizer.decode(loaded.tokenizer.encode(text).ids) == text
-    assert loaded.special["eos"] == "<|end|>"
+    assert loaded.special == {"eos": "<|end|>", "bos": "<|begin|>"}
     assert loaded.tokenizer.encode("a<|end|>").ids[-1] == 0
+    assert loaded.chat_template == "{{ messages }}"
 
 
-def test_what_is_not_supported_is_named(tmp_path: Path) -> None:
-    backend = tokenizer()
-    model = stock(backend.get_vocab_size())
-    for changes, message in (
-        ({"arch": "falcon"}, "falcon"),
-        ({"pre": "martian"}, "martian"),
-        ({"tokenizer": "bert"}, "bert"),
-    ):
-        write(tmp_path / "m.gguf", "F32", model, backend, **changes)
-        with pytest.raises((CapabilityError, CheckpointError), match=message):
-            read_gguf(tmp_path / "m.gguf")
-    write(tmp_path / "m.gguf", "F32", model, backend, theta=False)
-    with pytest.raises(CheckpointError, match=r"rope\.freq_base"):
+@pytest.mark.parametrize(
+    ("fields", "before", "after"),
+    [
+        ({}, [], []),
+        ({"tokenizer__ggml__add_bos_token": True}, [1], []),
+        ({"tokenizer__ggml__add_bos_token": True, "tokenizer__ggml__add_eos_token": True}, [1], [0]),
+        ({"tokenizer__ggml__pre": "llama-bpe"}, [1], []),
+        ({"tokenizer__ggml__pre": "llama-bpe", "tokenizer__ggml__add_bos_token": False}, [], []),
+    ],
+)
+def test_texts_begin_and_end_as_the_file_says(
+    fields: dict[str, Any], before: list[int], after: list[int], tmp_path: Path
+) -> None:
+    write(tmp_path / "m.gguf", stock(VOCAB), BACKEND, **fields)
+    backend = read_gguf(tmp_path / "m.gguf").tokenizer
+    plain = backend.encode("the cat", add_special_tokens=False).ids
+    assert backend.encode("the cat").ids == [*before, *plain, *after]
+
+
+@pytest.mark.parametrize(("pre", "count"), [("llama-bpe", 1), ("smollm", 5)])
+def test_llama_3_finds_whole_words_that_no_merge_makes(pre: str, count: int, tmp_path: Path) -> None:
+    usual = tokenizer_fields(BACKEND)
+    tokens, merges = usual["tokenizer.ggml.tokens"], usual["tokenizer.ggml.merges"]
+    fields = {"tokenizer__ggml__tokens": [*tokens[:-1], "zqxjk"], "tokenizer__ggml__merges": merges[:-1]}
+    write(tmp_path / "m.gguf", stock(VOCAB), BACKEND, **fields, tokenizer__ggml__pre=pre)
+    assert len(read_gguf(tmp_path / "m.gguf").tokenizer.encode("zqxjk", add_special_tokens=False).ids) == count
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"general__architecture": "falcon"}, "falcon"),
+        ({"tokenizer__ggml__pre": "martian"}, "martian"),
+        ({"tokenizer__ggml__model": "bert"}, "bert"),
+        ({"llama__rope__scaling__type": "yarn"}, "yarn"),
+        ({"llama__rope__dimension_count": 8}, "a rotation of 8 dimensions of each head"),
+        ({"llama__rope__scale_linear": 0.25}, r"rope\.scale_linear=0\.25"),
+        ({"llama__attention__sliding_window": 16}, r"sliding_window=16"),
+    ],
+)
+def test_what_is_not_supported_is_named(fields: dict[str, Any], message: str, tmp_path: Path) -> None:
+    write(tmp_path / "m.gguf", stock(VOCAB), BACKEND, **fields)
+    with pytest.raises(CapabilityError, match=message) as caught:
+        read_gguf(tmp_path / "m.gguf")
+    assert str(caught.value).startswith(str(tmp_path / "m.gguf"))
+    assert caught.value.fix
+
+
+def test_a_quantisation_that_is_not_supported_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "m.gguf", stock(VOCAB, dim=256), BACKEND, "TQ2_0")
+    with pytest.raises(CapabilityError, match=r"is quantised as TQ2_0, which is not supported \(supported: F32, "):
         read_gguf(tmp_path / "m.gguf")
 
 
-def test_truncated_and_foreign_files_are_refused(tmp_path: Path) -> None:
-    backend = tokenizer()
-    path = tmp_path / "m.gguf"
-    write(path, "F32", stock(backend.get_vocab_size()), backend)
-    whole = path.read_bytes()
-    for content in (b"", b"not a gguf file at all", whole[:100], whole[: len(whole) // 2], whole[:-2000]):
-        path.write_bytes(content)
-        with pytest.raises(CheckpointError):
-            read_gguf(path)
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"llama__rope__freq_base": None}, r"lacks llama\.rope\.freq_base"),
+        ({"general__architecture": None}, r"lacks general\.architecture"),
+        ({"tokenizer__ggml__merges": None}, r"lacks tokenizer\.ggml\.merges"),
+        ({"llama__attention__head_count": 0}, r"attention\.head_count=0 is not a whole number above 0"),
+        ({"llama__attention__head_count": "four"}, r"attention\.head_count='four'"),
+        ({"llama__attention__head_count_kv": 3}, r"n_heads=4 is not a multiple of n_kv_heads=3"),
+        ({"llama__attention__key_length": 20, "llama__rope__dimension_count": 20}, "mis-shaped"),
+        ({"llama__block_count": 3}, r"missing model\.layers\.2\."),
+        ({"llama__block_count": 4_000_000_000}, r"num_hidden_layers=4000000000, but the weights have only \d+ tensors"),
+        ({"llama__block_count": 1}, r"unknown model\.layers\.1\."),
+        ({"llama__attention__layer_norm_rms_epsilon": "small"}, "rms_norm_eps='small' is not a number"),
+        ({"tokenizer__ggml__tokens": ["a", "b"]}, "mis-shaped"),
+        ({"tokenizer__ggml__tokens": "abc"}, "not a list of strings"),
+        ({"tokenizer__ggml__merges": ["nonsense merge"]}, "the tokenizer cannot be read"),
+        ({"tokenizer__ggml__bos_token_id": "one"}, "the tokenizer cannot be read"),
+        ({"general__alignment": 0}, "its alignment is 0"),
+    ],
+)
+def test_what_does_not_fit_is_told_with_the_file(fields: dict[str, Any], message: str, tmp_path: Path) -> None:
+    write(tmp_path / "m.gguf", stock(VOCAB), BACKEND, **fields)
+    with pytest.raises(SensoriumError, match=message) as caught:
+        read_gguf(tmp_path / "m.gguf")
+    assert caught.value.exit_code == 2
+    assert caught.value.fix
+    assert str(caught.value).startswith(str(tmp_path / "m.gguf"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("gguf") / "m.gguf"
+    write(path, stock(VOCAB), BACKEND)
+    return path.read_bytes()
+
+
+def problem(path: Path) -> SensoriumError | None:
+    try:
+        read_gguf(path)
+    except SensoriumError as error:
+        return error
+    return None
+
+
+def refused(folder: Path, content: bytes) -> CheckpointError:
+    path = folder / "damaged.gguf"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        read_gguf(path)
+    assert str(caught.value).startswith(str(path))
+    assert caught.value.fix
+    return caught.value
+
+
+def test_a_file_truncated_at_any_byte_is_refused(whole: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("truncated")
+
+    @MANY
+    @given(st.one_of(st.integers(0, 20_000), st.integers(0, len(whole) - 1)))
+    def check(length: int) -> None:
+        refused(folder, whole[:length])
+
+    check()
+
+
+def test_a_damaged_header_gives_a_clear_error_or_another_model(
+    whole: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("damaged") / "damaged.gguf"
+
+    @MANY
+    @given(st.one_of(st.integers(0, 1200), st.integers(0, 12_000)), st.binary(min_size=1, max_size=9))
+    def check(place: int, patch: bytes) -> None:
+        path.write_bytes(whole[:place] + patch + whole[place + len(patch) :])
+        error = problem(path)
+        assert error is None or (error.exit_code == 2 and str(path) in str(error))
+
+    check()
+
+
+@MANY
+@given(st.binary(max_size=200), st.sampled_from([b"", b"GGUF", b"GGUF\3\0\0\0", b"GGUF\3\0\0\0" + b"\1" + b"\0" * 7]))
+def test_random_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes, start: bytes) -> None:
+    refused(tmp_path_factory.getbasetemp(), start + content)
+
+
+@pytest.mark.parametrize("kind", range(14))
+def test_a_length_beyond_the_file_is_refused_at_once(kind: int, tmp_path: Path) -> None:
+    one_field = b"GGUF\3\0\0\0" + (0).to_bytes(8, "little") + (1).to_bytes(8, "little")
+    field = (3).to_bytes(8, "little") + b"key" + (9).to_bytes(4, "little") + kind.to_bytes(4, "little")
+    refused(tmp_path, one_field + field + (1 << 62).to_bytes(8, "little"))
+
+
+def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read_gguf(tmp_path / "nowhere.gguf")

@@ -6,23 +6,26 @@ side), which is undone here; the tokenizer is in the file too, and is rebuilt fr
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers import Tokenizer as Backend
 from torch import Tensor
 
 from sensorium.core.model import Transformer
-from sensorium.errors import CapabilityError, CheckpointError, require
+from sensorium.errors import CapabilityError, CheckpointError, SensoriumError, require
 from sensorium.families.checkpoint import assemble
+from sensorium.families.gguf_file import GGUFFile, read_file
 from sensorium.families.hf_config import HFConfig
 from sensorium.families.keymap import Tensors
 from sensorium.files import StrPath
 
-TYPES = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q6_K")
+TYPES = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K")
+"""Files named after a K kind hold Q5_0, Q5_1 and Q8_0 too, where the rows are no multiple of 256."""
 _KINDS = {"llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3"}
 _NAMES = {
     "token_embd": "model.embed_tokens",
@@ -46,6 +49,9 @@ _LLAMA3_SPLIT = (
 )
 _QWEN2_SPLIT = _LLAMA3_SPLIT.replace(r"\p{N}{1,3}", r"\p{N}")
 _CONTROL, _USER_DEFINED = 3, 4
+_ANEW = "Copy, download or convert it anew"
+_ONLY = {"rope.scale_linear": 1.0, "attention.sliding_window": 0}
+"""Settings of the architecture that the map does not carry over, with the one value that means nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,22 +73,19 @@ def read_gguf(path: StrPath) -> LoadedGGUF:
         CapabilityError: its architecture, quantisation or tokenizer is not supported, or `gguf` is not installed.
     """
     gguf = require("gguf", extra="gguf", purpose="Opening a .gguf file")
-    try:
-        reader = gguf.GGUFReader(str(path))
-        fields = {name: field.contents() for name, field in reader.fields.items()}
-    except FileNotFoundError as error:
-        raise CheckpointError("no such file", where=str(path), fix="Check the path") from error
-    except (ValueError, IndexError, KeyError, OSError, OverflowError, UnicodeDecodeError, TypeError) as error:
-        raise CheckpointError(
-            f"truncated, corrupt or not a GGUF file: {error}", where=str(path), fix="Copy or download it anew"
-        ) from error
-    metadata = _Metadata(fields, str(path))
-    config = _config(metadata, {tensor.name for tensor in reader.tensors})
-    tensors = _tensors(gguf, reader, config, str(path))
+    file = read_file(path, {int(kind): (kind.name, *size) for kind, size in gguf.GGML_QUANT_SIZES.items()})
+    metadata = _Metadata(file.fields, str(path))
+    config = _config(metadata, file.tensors.keys())
+    tensors = _tensors(gguf, file, config, str(path))
     loaded = assemble(config, tensors, dtype=torch.float32, device="cpu", where=str(path))
-    tokenizer, special = _tokenizer(metadata)
-    template = fields.get("tokenizer.chat_template")
-    return LoadedGGUF(loaded.model, config, tokenizer, special, template)
+    try:
+        tokenizer, special = _tokenizer(metadata)
+    except SensoriumError:
+        raise
+    except Exception as error:
+        raise CheckpointError(f"the tokenizer cannot be read: {error!r}", where=str(path), fix=_ANEW) from error
+    template = file.fields.get("tokenizer.chat_template")
+    return LoadedGGUF(loaded.model, config, tokenizer, special, template if isinstance(template, str) else None)
 
 
 class _Metadata:
@@ -94,7 +97,7 @@ class _Metadata:
 
     def need(self, key: str) -> Any:
         if key not in self.fields:
-            raise CheckpointError(f"the file lacks {key}", where=self.where, fix="Convert the model anew")
+            raise CheckpointError(f"the file lacks {key}", where=self.where, fix=_ANEW)
         return self.fields[key]
 
     def own(self, key: str, default: Any = None) -> Any:
@@ -102,36 +105,60 @@ class _Metadata:
         name = f"{self.kind}.{key}"
         return self.need(name) if default is None else self.fields.get(name, default)
 
+    def count(self, key: str, default: int | None = None) -> int:
+        """A whole number above 0 of the architecture's own."""
+        value = self.own(key, default)
+        if type(value) is not int or value < 1:
+            raise CheckpointError(f"{key}={value!r} is not a whole number above 0", where=self.where, fix=_ANEW)
+        return value
+
+    def strings(self, key: str) -> list[str]:
+        """A list of strings."""
+        value = self.need(key)
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise CheckpointError(f"{key} is not a list of strings", where=self.where, fix=_ANEW)
+        return value
+
     def refuse(self, what: str, known: Any) -> CapabilityError:
-        return CapabilityError(f"{what} is not supported (supported: {', '.join(known)})", where=self.where)
+        return CapabilityError(
+            f"{what} is not supported (supported: {', '.join(known)})",
+            where=self.where,
+            fix="Load the folder that it was converted from",
+        )
 
 
-def _config(metadata: _Metadata, names: set[str]) -> HFConfig:
+def _config(metadata: _Metadata, names: Collection[str]) -> HFConfig:
     kind, own = metadata.kind, metadata.own
     if kind not in _KINDS:
         raise metadata.refuse(f"GGUF architecture {kind!r}", _KINDS)
     if "rope_freqs.weight" in names:
         raise metadata.refuse("a table of rotary frequencies (rope_freqs.weight)", ["plain and linear scaling"])
+    for key, nothing in _ONLY.items():
+        if own(key, nothing) != nothing:
+            raise metadata.refuse(f"{key}={own(key)}", [str(nothing)])
     scaling = own("rope.scaling.type", "none")
     if scaling not in ("none", "linear"):
         raise metadata.refuse(f"rotary scaling {scaling!r}", ["none", "linear"])
-    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": float(own("rope.freq_base"))}
+    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": own("rope.freq_base")}
     if scaling == "linear":
-        rope |= {"rope_type": "linear", "factor": float(own("rope.scaling.factor"))}
-    heads = own("attention.head_count")
-    tokens = metadata.need("tokenizer.ggml.tokens")
+        rope |= {"rope_type": "linear", "factor": own("rope.scaling.factor")}
+    heads = metadata.count("attention.head_count")
+    head_dim = metadata.count("attention.key_length", max(metadata.count("embedding_length") // heads, 1))
+    rotated = metadata.count("rope.dimension_count", head_dim)
+    if rotated != head_dim:
+        raise metadata.refuse(f"a rotation of {rotated} dimensions of each head", [str(head_dim)])
     config = {
         "architectures": [f"{_KINDS[kind]}ForCausalLM"],
         "model_type": kind,
-        "vocab_size": len(tokens),
-        "hidden_size": own("embedding_length"),
+        "vocab_size": len(metadata.strings("tokenizer.ggml.tokens")),
+        "hidden_size": metadata.count("embedding_length"),
         "num_hidden_layers": own("block_count"),
         "num_attention_heads": heads,
-        "num_key_value_heads": own("attention.head_count_kv", heads),
-        "head_dim": own("attention.key_length", own("embedding_length") // heads),
+        "num_key_value_heads": metadata.count("attention.head_count_kv", heads),
+        "head_dim": head_dim,
         "intermediate_size": own("feed_forward_length"),
         "hidden_act": "silu",
-        "rms_norm_eps": float(own("attention.layer_norm_rms_epsilon")),
+        "rms_norm_eps": own("attention.layer_norm_rms_epsilon"),
         "max_position_embeddings": own("context_length"),
         "rope_parameters": rope,
         "tie_word_embeddings": "output.weight" not in names,
@@ -143,18 +170,19 @@ def _config(metadata: _Metadata, names: set[str]) -> HFConfig:
     return config
 
 
-def _tensors(gguf: Any, reader: Any, config: HFConfig, where: str) -> Tensors:
+def _tensors(gguf: Any, file: GGUFFile, config: HFConfig, where: str) -> Tensors:
     tensors: Tensors = {}
-    for tensor in reader.tensors:
-        if tensor.tensor_type.name not in TYPES:
+    for theirs, stored in file.tensors.items():
+        if stored.kind not in TYPES:
             raise CapabilityError(
-                f"{tensor.name} is quantised as {tensor.tensor_type.name}, which is not supported "
-                f"(supported: {', '.join(TYPES)})",
+                f"{theirs} is quantised as {stored.kind}, which is not supported (supported: {', '.join(TYPES)})",
                 where=where,
+                fix="Convert the model to one of these",
             )
-        values = gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32, copy=True)
-        weight = torch.from_numpy(values.reshape([int(n) for n in reversed(tensor.shape)]))
-        name = _their_name(tensor.name)
+        rows = stored.data.reshape(*stored.shape[:-1], -1)
+        values = gguf.quants.dequantize(rows, gguf.GGMLQuantizationType[stored.kind])
+        weight = torch.from_numpy(values.astype(np.float32, copy=True).reshape(stored.shape))
+        name = _their_name(theirs)
         if config["model_type"] == "llama" and ".self_attn.q_proj." in name:
             weight = _unpermute(weight, config["num_attention_heads"])
         elif config["model_type"] == "llama" and ".self_attn.k_proj." in name:
@@ -175,6 +203,8 @@ def _their_name(name: str) -> str:
 
 def _unpermute(weight: Tensor, heads: int) -> Tensor:
     """From rotation pairs side by side to half-split, head by head."""
+    if weight.shape[0] % (2 * heads):
+        return weight  # of a wrong shape, which is told with all others
     split = weight.reshape(heads, weight.shape[0] // heads // 2, 2, *weight.shape[1:])
     return split.transpose(1, 2).reshape(weight.shape)
 
@@ -183,10 +213,13 @@ def _tokenizer(metadata: _Metadata) -> tuple[Backend, dict[Any, str]]:
     kind = metadata.need("tokenizer.ggml.model")
     if kind != "gpt2":
         raise metadata.refuse(f"tokenizer {kind!r}", ["gpt2 (byte-level BPE)"])
-    tokens: list[str] = metadata.need("tokenizer.ggml.tokens")
-    merges = [tuple(merge.split(" ", 1)) for merge in metadata.need("tokenizer.ggml.merges")]
+    tokens = metadata.strings("tokenizer.ggml.tokens")
+    pairs = (merge.partition(" ") for merge in metadata.strings("tokenizer.ggml.merges"))
+    merges = [(left, right) for left, _, right in pairs]
     vocab = {token: number for number, token in enumerate(tokens)}
-    backend = Backend(models.BPE(vocab=vocab, merges=merges))
+    llama3 = metadata.fields.get("tokenizer.ggml.pre") == "llama-bpe"
+    # Llama 3 looks a whole word up before it merges, which reaches tokens that no merge makes.
+    backend = Backend(models.BPE(vocab=vocab, merges=merges, ignore_merges=llama3))
     backend.pre_tokenizer = _pre_tokenizer(metadata, backend)
     backend.decoder = decoders.ByteLevel()
     types = metadata.fields.get("tokenizer.ggml.token_type", [])
@@ -202,7 +235,23 @@ def _tokenizer(metadata: _Metadata) -> tuple[Backend, dict[Any, str]]:
         number = metadata.fields.get(f"tokenizer.ggml.{key}_token_id")
         if number is not None and number < len(tokens):
             special[role] = tokens[number]
+    _surround(metadata, backend, special, llama3)
     return backend, special
+
+
+def _surround(metadata: _Metadata, backend: Backend, special: dict[Any, str], llama3: bool) -> None:
+    """Let the tokenizer add the tokens that the file says begin or end every text."""
+    begins = metadata.fields.get("tokenizer.ggml.add_bos_token", llama3) and "bos" in special
+    ends = metadata.fields.get("tokenizer.ggml.add_eos_token", False) and "eos" in special
+    first = [special["bos"]] if begins else []
+    last = [special["eos"]] if ends else []
+    if first or last:
+        single = [*first, "$A", *last]
+        backend.post_processor = processors.TemplateProcessing(
+            single=single,
+            pair=[*single, *(f"{piece}:1" for piece in (*first, "$B", *last))],
+            special_tokens=[(token, backend.token_to_id(token)) for token in {*first, *last}],
+        )
 
 
 def _pre_tokenizer(metadata: _Metadata, backend: Backend) -> pre_tokenizers.PreTokenizer:

@@ -36,7 +36,7 @@ HF_ACTIVATIONS: dict[Activation, str] = {
     "silu": "silu",
     "tanh": "tanh",
 }
-_ANEW = "Copy the model's folder anew"
+_ANEW = "Copy or download the model anew"
 _OTHER_ENGINE = "Open the model with engine='transformers'"
 
 _TOO_LARGE = 1 << 40

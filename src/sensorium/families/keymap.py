@@ -105,7 +105,7 @@ class KeyMap:
             raise CheckpointError(
                 f"the weights do not fit the model: {'; '.join(problems)}",
                 where=where,
-                fix="Check that config.json and the weights belong together",
+                fix="Check that the configuration and the weights belong together",
             )
         return ours
 
