@@ -7,13 +7,8 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
 .PHONY: demo test lint types layers docs bench unit slow clean
 
-demo: $(VENV)/.core           ## install the core, train on the bundled corpus, use what was trained
-	$(BIN)/sensorium prepare src/sensorium/assets/corpus/*.gz --out demo/corpus --force
-	$(BIN)/sensorium train demo/corpus --recipe bert-tiny --out demo/bert --force --set run.max_minutes=1.5
-	$(BIN)/sensorium train demo/corpus --recipe llama-tiny --out demo/llama --force --set run.max_minutes=1.5
-	$(BIN)/sensorium fill demo/bert "It was a [MASK] day."
-	$(BIN)/sensorium generate demo/llama "Once upon a time"
-	$(BIN)/sensorium verify demo/bert
+demo: $(VENV)/.core           ## install the core, then go the whole way on the bundled text: open demo/report.html
+	$(BIN)/sensorium tour --out demo --force
 
 test: lint types layers docs unit   ## everything that a change must pass
 

@@ -42,7 +42,7 @@ def card(part: str, work: Path, measured: dict[str, dict[str, float]]) -> str:
         [
             "---", "license: apache-2.0", "language: [en, zh]", f"pipeline_tag: {task}", "library_name: transformers",
             "---", "",
-            f"# Sensorium default {part}", "", what, "", "```python", "import sensorium as sm", code, "```", "",
+            f"# Sensorium default {part}", "", what, "", "```python", "import sensorium as sm", "", code, "```", "",
             "Stock `transformers` opens this folder too. Weights are stored as fp16 and computed in fp32.", "",
             "## Held-out text", "", *_measured(part, measured), "",
             "## Training text", "", *_sources(work / "text"), "",
@@ -90,5 +90,5 @@ def _training(run: Path) -> list[str]:
     return [
         f"`python -m scripts.build_default` makes it again: `sensorium.train` with the recipe `default-{run.name}`,",
         f"{done['steps']:,} steps over {done['tokens']:,} tokens, {done['seconds'] / 60:.0f} minutes on one core of a",
-        f"small machine. {facts['parameters']:,} parameters: {shape}.", "",
+        f"small machine. {facts['parameters']:,} parameters: {shape}.",
     ]  # fmt: skip
