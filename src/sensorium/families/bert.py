@@ -20,7 +20,16 @@ from sensorium.core.config import (
     StackConfig,
     TokenEmbedConfig,
 )
-from sensorium.families.hf_config import HF_ACTIVATIONS, HFConfig, activation, default_head_dim, depth, refuse, require
+from sensorium.families.hf_config import (
+    HF_ACTIVATIONS,
+    HFConfig,
+    activation,
+    default_head_dim,
+    depth,
+    number,
+    refuse,
+    require,
+)
 from sensorium.families.keymap import KeyMap, affine, row
 
 MODEL_TYPES = ("bert",)
@@ -57,10 +66,10 @@ def to_config(hf: HFConfig, architecture: str, names: Collection[str]) -> ModelC
         feedforward=hf["intermediate_size"],
         context=hf["max_position_embeddings"],
         types=hf["type_vocab_size"],
-        eps=hf["layer_norm_eps"],
+        eps=float(hf["layer_norm_eps"]),
         activation_name=hf["hidden_act"],
-        dropout=hf.get("hidden_dropout_prob", 0.1),
-        attention_dropout=hf.get("attention_probs_dropout_prob", 0.1),
+        dropout=number(hf, "hidden_dropout_prob", 0.1),
+        attention_dropout=number(hf, "attention_probs_dropout_prob", 0.1),
         language=architecture != "BertModel",
         pooler=pooler,
         pair=pair,

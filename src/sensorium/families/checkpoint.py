@@ -139,7 +139,7 @@ def _read_shards(folder: Path) -> Tensors:
         raise CheckpointError("the index holds no weight_map of file names", where=str(path), fix=_ANEW)
     tensors: Tensors = {}
     for name in sorted(set(weight_map.values())):
-        if Path(name).name != name:
+        if Path(name).name != name or name == "..":
             raise CheckpointError(
                 f"the index names a file outside the folder: {name!r}", where=str(path), fix="Do not trust this folder"
             )

@@ -18,7 +18,17 @@ from sensorium.core.config import (
     StackConfig,
     TokenEmbedConfig,
 )
-from sensorium.families.hf_config import HF_ACTIVATIONS, HFConfig, activation, default_head_dim, depth, refuse, require
+from sensorium.families.hf_config import (
+    HF_ACTIVATIONS,
+    HFConfig,
+    activation,
+    default_head_dim,
+    depth,
+    flag,
+    number,
+    refuse,
+    require,
+)
 from sensorium.families.keymap import KeyMap, affine, row
 
 MODEL_TYPES = ("gpt2",)
@@ -42,12 +52,12 @@ def to_config(hf: HFConfig, architecture: str, names: Collection[str]) -> ModelC
         heads=hf["n_head"],
         feedforward=hf.get("n_inner") or 4 * hf["n_embd"],
         context=hf["n_positions"],
-        eps=hf["layer_norm_epsilon"],
+        eps=float(hf["layer_norm_epsilon"]),
         activation_name=hf["activation_function"],
-        dropout=hf.get("resid_pdrop", 0.1),
-        embed_dropout=hf.get("embd_pdrop", 0.1),
-        attention_dropout=hf.get("attn_pdrop", 0.1),
-        tied=hf.get("tie_word_embeddings", True),
+        dropout=number(hf, "resid_pdrop", 0.1),
+        embed_dropout=number(hf, "embd_pdrop", 0.1),
+        attention_dropout=number(hf, "attn_pdrop", 0.1),
+        tied=flag(hf, "tie_word_embeddings", True),
         language=architecture == "GPT2LMHeadModel",
     )
 

@@ -36,8 +36,8 @@ HF_ACTIVATIONS: dict[Activation, str] = {
     "silu": "silu",
     "tanh": "tanh",
 }
-_ANEW = "Copy or download the model anew"
-_OTHER_ENGINE = "Open the model with engine='transformers'"
+ANEW = "Copy or download the model anew"
+OTHER_ENGINE = "Open the model with engine='transformers'"
 
 _TOO_LARGE = 1 << 40
 _KINDS: dict[str, tuple[Callable[[Any], bool], tuple[str, ...]]] = {
@@ -54,8 +54,12 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], tuple[str, ...]]] = {
     ),
     "a number from 0 on": (
         lambda value: type(value) in (int, float) and 0 <= value < _TOO_LARGE,
-        ("layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps", "hidden_dropout_prob", "resid_pdrop",
-         "attention_probs_dropout_prob", "attention_dropout", "embd_pdrop", "attn_pdrop", "max_window_layers"),
+        ("layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps", "max_window_layers"),
+    ),
+    "a number from 0 to 1": (
+        lambda value: type(value) in (int, float) and 0 <= value <= 1,
+        ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout", "resid_pdrop", "embd_pdrop",
+         "attn_pdrop"),
     ),
     "true or false": (
         lambda value: type(value) is bool,
@@ -74,7 +78,7 @@ def require(config: HFConfig, keys: Iterable[str]) -> None:
     """
     missing = [key for key in keys if config.get(key) is None]
     if missing:
-        raise CheckpointError(f"the configuration lacks {', '.join(missing)}", fix=_ANEW)
+        raise CheckpointError(f"the configuration lacks {', '.join(missing)}", fix=ANEW)
 
 
 def check(config: HFConfig) -> None:
@@ -90,7 +94,19 @@ def check(config: HFConfig) -> None:
         if config.get(key) is not None and not fits(config[key])
     ]
     if wrong:
-        raise CheckpointError("; ".join(wrong), fix=_ANEW)
+        raise CheckpointError("; ".join(wrong), fix=ANEW)
+
+
+def number(config: HFConfig, key: str, default: float) -> float:
+    """A number that a checkpoint may leave out, because it says nothing about its weights (dropout)."""
+    value = config.get(key)
+    return default if value is None else float(value)
+
+
+def flag(config: HFConfig, key: str, default: bool) -> bool:
+    """A switch whose absence has a meaning in the family."""
+    value = config.get(key)
+    return default if value is None else bool(value)
 
 
 def activation(name: str) -> Activation:
@@ -101,7 +117,7 @@ def activation(name: str) -> Activation:
     """
     if name not in ACTIVATIONS:
         raise CapabilityError(
-            f"activation {name!r} is not supported (supported: {', '.join(ACTIVATIONS)})", fix=_OTHER_ENGINE
+            f"activation {name!r} is not supported (supported: {', '.join(ACTIVATIONS)})", fix=OTHER_ENGINE
         )
     return ACTIVATIONS[name]
 
@@ -114,7 +130,7 @@ def refuse(config: HFConfig, **only: Any) -> None:
     """
     for key, value in only.items():
         if config.get(key, value) not in (value, None):
-            raise CapabilityError(f"{key}={config[key]!r} is not supported (only {value!r})", fix=_OTHER_ENGINE)
+            raise CapabilityError(f"{key}={config[key]!r} is not supported (only {value!r})", fix=OTHER_ENGINE)
 
 
 def refuse_quantised(config: HFConfig) -> None:
@@ -126,7 +142,7 @@ def refuse_quantised(config: HFConfig) -> None:
     quantised = config.get("quantization_config")
     if quantised:
         method = quantised.get("quant_method") if isinstance(quantised, dict) else quantised
-        raise CapabilityError(f"weights quantised by {method!r} are not supported", fix=_OTHER_ENGINE)
+        raise CapabilityError(f"weights quantised by {method!r} are not supported", fix=OTHER_ENGINE)
 
 
 def depth(config: HFConfig, key: str, names: Collection[str]) -> int:
@@ -137,7 +153,7 @@ def depth(config: HFConfig, key: str, names: Collection[str]) -> int:
     """
     layers: int = config[key]
     if layers > len(names):
-        raise CheckpointError(f"{key}={layers}, but the weights have only {len(names)} tensors", fix=_ANEW)
+        raise CheckpointError(f"{key}={layers}, but the weights have only {len(names)} tensors", fix=ANEW)
     return layers
 
 
@@ -148,7 +164,7 @@ def default_head_dim(dim: int, heads: int) -> int:
         CheckpointError: the heads do not divide the model's width.
     """
     if dim % heads:
-        raise CheckpointError(f"the hidden size {dim} is not a multiple of the {heads} heads", fix=_ANEW)
+        raise CheckpointError(f"the hidden size {dim} is not a multiple of the {heads} heads", fix=ANEW)
     return dim // heads
 
 
@@ -168,7 +184,7 @@ def rotary(config: HFConfig, head_dim: int) -> RotaryPosition:
             "the configuration lacks rope_theta", fix="Add the one that the model was trained with (often 10000.0)"
         )
     if head_dim % 2:
-        raise CheckpointError(f"a head of {head_dim} dimensions cannot be rotated, which takes pairs", fix=_ANEW)
+        raise CheckpointError(f"a head of {head_dim} dimensions cannot be rotated, which takes pairs", fix=ANEW)
     refuse(config, partial_rotary_factor=1.0)
     refuse(settings, partial_rotary_factor=1.0)
     return RotaryPosition(
@@ -185,13 +201,13 @@ def _scaling(settings: dict[str, Any], context: int) -> LinearScaling | Llama3Sc
             return None
         case "linear":
             require(settings, ("factor",))
-            return LinearScaling(factor=settings["factor"])
+            return LinearScaling(factor=float(settings["factor"]))
         case "llama3":
             require(settings, ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"))
             return Llama3Scaling(
-                factor=settings["factor"],
-                low_freq_factor=settings["low_freq_factor"],
-                high_freq_factor=settings["high_freq_factor"],
+                factor=float(settings["factor"]),
+                low_freq_factor=float(settings["low_freq_factor"]),
+                high_freq_factor=float(settings["high_freq_factor"]),
                 original_context=settings["original_max_position_embeddings"],
             )
         case "yarn":
@@ -199,28 +215,26 @@ def _scaling(settings: dict[str, Any], context: int) -> LinearScaling | Llama3Sc
         case other:
             raise CapabilityError(
                 f"rotary scaling {other!r} is not supported (supported: default, linear, llama3, yarn)",
-                fix=_OTHER_ENGINE,
+                fix=OTHER_ENGINE,
             )
 
 
 def _yarn(settings: dict[str, Any], context: int) -> YarnScaling:
     original = settings.get("original_max_position_embeddings") or context
-    factor = settings.get("factor") or context / original
+    factor = number(settings, "factor", context / original)
 
     def magnitude(scale: float, weight: float = 1.0) -> float:
         return 1.0 if scale <= 1 else 0.1 * weight * math.log(scale) + 1.0
 
-    attention = settings.get("attention_factor")
-    if attention is None:
-        part, whole = settings.get("mscale"), settings.get("mscale_all_dim")
-        attention = magnitude(factor, part) / magnitude(factor, whole) if part and whole else magnitude(factor)
+    part, whole = settings.get("mscale"), settings.get("mscale_all_dim")
+    usual = magnitude(factor, part) / magnitude(factor, whole) if part and whole else magnitude(factor)
     return YarnScaling(
         factor=factor,
         original_context=original,
-        beta_fast=settings.get("beta_fast") or 32.0,
-        beta_slow=settings.get("beta_slow") or 1.0,
-        attention_factor=attention,
-        truncate=settings.get("truncate", True),
+        beta_fast=number(settings, "beta_fast", 32.0),
+        beta_slow=number(settings, "beta_slow", 1.0),
+        attention_factor=number(settings, "attention_factor", usual),
+        truncate=flag(settings, "truncate", True),
     )
 
 

@@ -21,11 +21,15 @@ from sensorium.core.config import (
 )
 from sensorium.errors import CapabilityError, CheckpointError
 from sensorium.families.hf_config import (
+    ANEW,
     HF_ACTIVATIONS,
+    OTHER_ENGINE,
     HFConfig,
     activation,
     default_head_dim,
     depth,
+    flag,
+    number,
     refuse,
     require,
     rope_parameters,
@@ -52,8 +56,8 @@ def to_config(hf: HFConfig, architecture: str, names: Collection[str]) -> ModelC
     if kind == "qwen3":
         require(hf, ("head_dim",))
     head_dim = hf.get("head_dim") or default_head_dim(hf["hidden_size"], heads)
-    norm = NormConfig(kind="rmsnorm", eps=hf["rms_norm_eps"])
-    bias = kind == "qwen2" or (kind != "mistral" and hf.get("attention_bias", False))
+    norm = NormConfig(kind="rmsnorm", eps=float(hf["rms_norm_eps"]))
+    bias = kind == "qwen2" or (kind != "mistral" and flag(hf, "attention_bias", False))
     attention = AttentionConfig(
         n_heads=heads,
         n_kv_heads=hf.get("num_key_value_heads") or heads,
@@ -63,13 +67,13 @@ def to_config(hf: HFConfig, architecture: str, names: Collection[str]) -> ModelC
         v_bias=bias,
         out_bias=bias and kind != "qwen2",
         qk_norm=norm if kind == "qwen3" else None,
-        dropout=hf.get("attention_dropout", 0.0),
+        dropout=number(hf, "attention_dropout", 0.0),
     )
     feedforward = FeedForwardConfig(
         width=hf["intermediate_size"],
         activation=activation(hf["hidden_act"]),
         gated=True,
-        bias=kind == "llama" and hf.get("mlp_bias", False),
+        bias=kind == "llama" and flag(hf, "mlp_bias", False),
     )
     blocks = tuple(
         BlockConfig(attention=replace(attention, window=window), feedforward=feedforward, norm=norm, placement="pre")
@@ -84,7 +88,7 @@ def to_config(hf: HFConfig, architecture: str, names: Collection[str]) -> ModelC
             rotary=rotary(hf, head_dim),
             final_norm=norm,
         ),
-        language=LanguageHeadConfig(tied=hf.get("tie_word_embeddings", False), bias=False)
+        language=LanguageHeadConfig(tied=flag(hf, "tie_word_embeddings", False), bias=False)
         if architecture.endswith("ForCausalLM")
         else None,
     )
@@ -97,16 +101,16 @@ def _windows(hf: HFConfig, layers: int) -> Sequence[int | None]:
         if "sliding_window" not in hf:
             raise CheckpointError("the configuration lacks sliding_window", fix="Add it; null stands for no window")
         return [window] * layers
-    if kind == "llama" or not hf.get("use_sliding_window", False) or window is None:
+    if kind == "llama" or not flag(hf, "use_sliding_window", False) or window is None:
         return [None] * layers
     if types is None:
         require(hf, ("max_window_layers",))
         return [window if i >= hf["max_window_layers"] else None for i in range(layers)]
     if len(types) != layers:
-        raise CheckpointError(f"layer_types names {len(types)} layers, num_hidden_layers is {layers}")
+        raise CheckpointError(f"layer_types names {len(types)} layers, num_hidden_layers is {layers}", fix=ANEW)
     unknown = sorted(set(types) - {"sliding_attention", "full_attention"})
     if unknown:
-        raise CapabilityError(f"attention of the type {unknown[0]!r} is not supported")
+        raise CapabilityError(f"attention of the type {unknown[0]!r} is not supported", fix=OTHER_ENGINE)
     return [window if kind == "sliding_attention" else None for kind in types]
 
 
