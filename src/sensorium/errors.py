@@ -24,7 +24,8 @@ class SensoriumError(Exception):
         self.where = where
         self.fix = fix
         line = f"{where}: {problem}" if where else problem
-        super().__init__(f"{line}. {fix}" if fix else line)
+        end = "" if line.endswith(("?", "!", ".")) else "."
+        super().__init__(f"{line}{end} {fix}" if fix else line)
 
 
 class InputError(SensoriumError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -27,21 +28,52 @@ class DiskError(SensoriumError):
     """The file system refused a write: it is full, read-only, or not ours to write in."""
 
 
+_FULL = DiskError, "no space left on the device", "Free some space, or choose another place"
+_FORBIDDEN = DiskError, "not allowed to write here", "Choose a folder that you may write in"
+_FILE_IN_WAY = InputError, "a file stands where a folder would have to be", "Choose another --out"
+_REFUSALS: dict[int | None, tuple[type[SensoriumError], str, str]] = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.EROFS: _FORBIDDEN,
+    errno.EEXIST: _FILE_IN_WAY,
+    errno.ENOTDIR: _FILE_IN_WAY,
+    errno.ENAMETOOLONG: (InputError, "the name is too long", "Choose a shorter --out"),
+    errno.EFBIG: (DiskError, "a file would become larger than is allowed here", "Raise the limit (ulimit -f)"),
+    errno.EIO: (DiskError, "the device failed", "Check the disk"),
+}
+_RUST_ERROR = re.compile(r"\(os error (\d+)\)$")
+
+
 @contextmanager
 def disk_errors(path: StrPath) -> Iterator[None]:
-    """Turn the operating system's refusals into a `DiskError` that says what to do."""
+    """Turn the operating system's refusals of a write into an error that says what to do.
+
+    Raises:
+        DiskError: the disk is full or may not be written.
+        InputError: no such path can be made.
+    """
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskError(
-                "no space left on the device", where=str(path), fix="Free some space or choose another --out"
-            ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise DiskError(
-                "not allowed to write here", where=str(path), fix="Choose a folder that you may write in"
-            ) from error
+    except SensoriumError:
         raise
+    except Exception as error:
+        if (number := _errno(error)) not in _REFUSALS:
+            raise
+        kind, problem, fix = _REFUSALS[number]
+        raise kind(problem, where=str(path), fix=fix) from error
+
+
+def _errno(error: Exception) -> int | None:
+    """The operating system's number of an error. PyTorch raises an error of its own about it; libraries in Rust
+    (safetensors, tokenizers) only print it."""
+    if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
+        error = error.__context__
+    if isinstance(error, OSError):
+        return error.errno
+    told = _RUST_ERROR.search(str(error))
+    return int(told.group(1)) if told else None
 
 
 @contextmanager
@@ -106,8 +138,10 @@ def atomic_folder(path: StrPath, *, force: bool = False) -> Iterator[Path]:
         DiskError: the disk is full or may not be written.
     """
     target = Path(path)
-    refuse_existing(target, force=force)
     with disk_errors(target):
+        refuse_existing(target, force=force)
+        if Path.cwd().is_relative_to(target.resolve()):
+            raise InputError("the current folder stands there", where=str(path), fix="Choose another --out")
         target.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
         try:

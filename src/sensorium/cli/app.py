@@ -6,9 +6,10 @@ Unusual: every verb imports what it needs when it runs, so that `sensorium --hel
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -21,15 +22,17 @@ from sensorium.cli.score import score
 from sensorium.cli.tour import tour
 from sensorium.cli.train import train
 from sensorium.cli.verify import verify
-from sensorium.errors import SensoriumError
+from sensorium.errors import InputError, SensoriumError
+from sensorium.files import DiskError, disk_errors
 
 app = typer.Typer(
     name="sensorium",
     help="Build your own language model: raw files in, a trained and understood Transformer out.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+"""Click's, which Typer brings along under a name of its own."""
 for verb in (prepare, train, recipes, fill, generate, score, verify, tour):
     app.command()(verb)
 
@@ -52,20 +55,48 @@ def options(
 
 def main() -> None:
     """The console script."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
-        app()
+        with disk_errors("standard output"):
+            code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+            sys.stdout.flush()
     except SensoriumError as error:
+        if isinstance(error, DiskError) and error.where == "standard output":
+            _silence()
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
+    except _UsageError as error:
+        _fail(_usage(error), 2)
+    except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", 130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback unless asked for
         _fail(f"internal error: {type(error).__name__}: {error}. Please report it with what --debug shows", 1)
+    if code == 130:  # how newer versions of Typer hand on Ctrl-C
+        _fail("interrupted", 130)
+    sys.exit(code)
 
 
-def _fail(message: str, code: int) -> None:
+def _terminate(number: int, frame: object) -> None:
+    """SIGTERM unwinds the stack, so that what is half-written is cleared away."""
+    sys.exit(128 + number)
+
+
+def _usage(error: Exception) -> str:
+    """A mistake in the arguments, and where to look them up."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "sensorium"
+    message = getattr(error, "format_message", error.__str__)()
+    return str(InputError(message.rstrip("."), fix=f"See: {command} --help"))
+
+
+def _silence() -> None:
+    """Nobody can read standard output any more: let what is still buffered go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail(message: str, code: int) -> NoReturn:
     if os.environ.get("SENSORIUM_DEBUG"):
         traceback.print_exc()
     typer.echo(f"error: {' '.join(message.split())}", err=True)

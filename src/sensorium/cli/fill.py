@@ -20,7 +20,7 @@ def fill(
     from sensorium.tasks.model import load
 
     texts = texts_of(text)
-    chosen = targets.split(",") if targets else None
+    chosen = [target.strip() for target in targets.split(",")] if targets else None
     found = load(model).fill_mask(texts, top_k=top_k, targets=chosen)
     if json:
         print_json(found)

@@ -37,7 +37,7 @@ def prepare(
         list(inputs),
         out=out,
         tokenizer=tokenizer,
-        languages=languages.split(",") if languages else None,
+        languages=[language.strip() for language in languages.split(",")] if languages else None,
         column=column,
         form="NFC" if form == "NFC" else "NFKC",
         validation=validation,
@@ -53,6 +53,8 @@ def prepare(
         typer.echo(f"{split:>10}: {counts['documents']:,} documents, {counts['tokens']:,} tokens")
     for reason, count in manifest["dropped"].items():
         typer.echo(f"   dropped: {count:,} {reason}")
+    if ignored := manifest["input"]["counts"].get("files of other kinds"):
+        typer.echo(f"   ignored: {ignored:,} files of other kinds")
     for problem in manifest["input"]["unreadable"][:5]:
         typer.echo(f"unreadable: {problem['where']}: {problem['reason']}")
     tokens = manifest["tokenizer"]

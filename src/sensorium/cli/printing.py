@@ -23,17 +23,29 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
+def text_of_stdin() -> str:
+    """Everything on standard input.
+
+    Raises:
+        InputError: it is not UTF-8.
+    """
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError("not valid UTF-8", where="standard input", fix="Convert it to UTF-8 first") from error
+
+
 def texts_of(text: str | None) -> list[str]:
     """The text given, or the lines of stdin.
 
     Raises:
-        InputError: neither is there.
+        InputError: neither is there, or stdin is not UTF-8.
     """
     if text is not None and text != "-":
         return [text]
     if text is None and sys.stdin.isatty():
         raise InputError("no text given", fix="Give a text, or lines on standard input")
-    lines = [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    lines = [line for line in text_of_stdin().splitlines() if line.strip()]
     if not lines:
         raise InputError("no text given", fix="Give a text, or lines on standard input")
     return lines

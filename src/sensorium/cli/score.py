@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sensorium.cli.printing import print_json
+from sensorium.cli.printing import print_json, text_of_stdin
 
 
 def score(
@@ -21,7 +20,7 @@ def score(
     from sensorium.tasks.model import load
 
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        text = text_of_stdin() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(error.strerror or "cannot be read", where=file, fix="Name a text file, or -") from error
     except UnicodeDecodeError as error:

@@ -27,10 +27,13 @@ from sensorium.data.shards import FORMAT, SPLITS, Corpus, ShardWriter
 from sensorium.data.tokenizer import Tokenizer
 from sensorium.data.train_tokenizer import DEFAULT, parse_spec, train_tokenizer
 from sensorium.errors import DataError, InputError, unknown
-from sensorium.files import StrPath, atomic_folder, disk_errors, write_json
+from sensorium.files import StrPath, atomic_folder, write_json
 from sensorium.progress import progress
 
-_BATCH = 512
+_BATCH = 1 << 22
+"""Characters that are held and tokenised together: encodings take some hundred bytes a token while they live."""
+_LEARNED_FROM = 1 << 26
+"""Characters that a tokenizer is trained on at most: beyond, it learns from every second document, or third, ..."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +114,8 @@ def prepare(
         else:
             with progress(f"training a {spec} tokenizer", show=show_progress):
                 texts = (text for text, split in stage.documents(splits) if split == "train")
-                trained = train_tokenizer(texts, spec, exact=tokenizer is not None)
+                sample = islice(texts, 0, None, stage.stride)
+                trained = train_tokenizer(sample, spec, exact=tokenizer is not None)
         trained.save(part)
         writers = {split: ShardWriter(part / split, trained.vocab_size) for split in SPLITS}
         with progress("tokenizing", stage.count, show=show_progress) as advance:
@@ -130,11 +134,15 @@ def _check(settings: Settings, inputs: Sequence[StrPath], out: Path) -> None:
     for language in settings.languages or ():
         if language not in SCRIPTS:
             raise InputError(unknown("language", language, SCRIPTS), fix="Leave --languages out to keep all")
-    for given in inputs:
-        if Path(given).is_dir() and out.resolve().is_relative_to(Path(given).resolve()):
+    place = out.resolve()
+    for given in map(Path, inputs):
+        source = given.resolve()
+        if given.is_dir() and place.is_relative_to(source):
             raise InputError(
                 "the output folder lies inside an input folder", where=str(out), fix="Choose another --out"
             )
+        if given.exists() and source.is_relative_to(place):
+            raise InputError(f"the output would replace the input {given}", where=str(out), fix="Choose another --out")
 
 
 def _input_bytes(inputs: Sequence[StrPath]) -> float | None:
@@ -200,7 +208,14 @@ def _nothing_usable(ledger: Ledger) -> DataError:
 
 
 def _batches(documents: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
-    while batch := list(islice(documents, _BATCH)):
+    batch, size = list[tuple[str, str]](), 0
+    for document in documents:
+        batch.append(document)
+        size += len(document[0])
+        if size >= _BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
         yield batch
 
 
@@ -239,6 +254,8 @@ class _Stage:
         self._path = path
         self._schema = pa.schema([("text", pa.large_string())])
         self._buffer: list[str] = []
+        self._buffered = 0
+        self._characters = 0
         self.count = 0
         self.scripts: Counter[str] = Counter()
         self._sink = pa.OSFile(str(path), "wb")
@@ -248,14 +265,20 @@ class _Stage:
         self.count += 1
         self.scripts[script(text)] += 1
         self._buffer.append(text)
-        if len(self._buffer) == _BATCH:
+        self._buffered += len(text)
+        self._characters += len(text)
+        if self._buffered >= _BATCH:
             self._flush()
 
     def close(self) -> None:
         self._flush()
-        with disk_errors(self._path):
-            self._writer.close()
-            self._sink.close()
+        self._writer.close()
+        self._sink.close()
+
+    @property
+    def stride(self) -> int:
+        """Every how many documents a tokenizer learns from one."""
+        return 1 + self._characters // _LEARNED_FROM
 
     def documents(self, splits: list[str]) -> Iterator[tuple[str, str]]:
         """Every text with its split."""
@@ -274,8 +297,6 @@ class _Stage:
         import pyarrow as pa
 
         if self._buffer:
-            with disk_errors(self._path):
-                self._writer.write_batch(
-                    pa.record_batch([pa.array(self._buffer, pa.large_string())], schema=self._schema)
-                )
+            self._writer.write_batch(pa.record_batch([pa.array(self._buffer, pa.large_string())], schema=self._schema))
             self._buffer.clear()
+            self._buffered = 0

@@ -2,7 +2,8 @@
 
 A text file is one document, a row of a table is one document. A text beyond `MAX_DOCUMENT` characters is cut at
 the last paragraph end (else line, sentence, space) before it, so that memory stays bounded whatever the input.
-Files that cannot be read are listed in the ledger and skipped.
+Files and rows that cannot be read are listed in the ledger and skipped; standard input, which cannot be read twice,
+is refused as a whole.
 """
 
 from __future__ import annotations
@@ -18,17 +19,20 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from sensorium.data.sample import Ledger, Sample
-from sensorium.errors import DataError, InputError, require
+from sensorium.errors import DataError, InputError
 from sensorium.files import StrPath, file_hash
 
 MAX_DOCUMENT = 100_000
 """Characters of the longest document made from a text file."""
+MAX_ROW = 1 << 26
+"""Characters of the longest row of a table. Beyond it a file is damaged: a quote that never closes, a lost line end."""
 _TEXT, _TABLE = {".txt", ".md", ".text", ".markdown"}, {".jsonl", ".ndjson", ".csv", ".tsv", ".parquet"}
 _PACKED = {".gz", ".zst"}
 _BLOCK = 1 << 20
+_TO_UTF8 = "Convert it to UTF-8 first (for example with iconv)"
 _CUTS = (
     re.compile(r"\n\s*\n"),
     re.compile(r"\n"),
@@ -49,9 +53,9 @@ def read_inputs(inputs: Sequence[StrPath], ledger: Ledger, *, column: str = "tex
         InputError: an input does not exist, or its format is not known.
         DataError: a table has no such column; in strict mode, any unusable file or row.
     """
-    for path in list_files(inputs):
+    for path in list_files(inputs, ledger):
         if path == Path("-"):
-            yield from _text_documents(io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig"), "-")
+            yield from _standard_input()
             continue
         try:
             yield from _read_file(path, ledger, column)
@@ -59,8 +63,12 @@ def read_inputs(inputs: Sequence[StrPath], ledger: Ledger, *, column: str = "tex
             ledger.problem(str(path), f"cannot be read: {error}")
 
 
-def list_files(inputs: Sequence[StrPath]) -> list[Path]:
+def list_files(inputs: Sequence[StrPath], ledger: Ledger | None = None) -> list[Path]:
     """Every readable file that the inputs name.
+
+    Args:
+        inputs: files, folders, or "-".
+        ledger: receives how many files of other kinds the folders hold.
 
     Raises:
         InputError: nothing given, a path does not exist, a file's format is not known, a folder holds no
@@ -73,7 +81,10 @@ def list_files(inputs: Sequence[StrPath]) -> list[Path]:
         if path == Path("-"):
             files.append(path)
         elif path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.is_file() and _kind(p) and not _hidden(p, path))
+            present = [p for p in path.rglob("*") if p.is_file() and not _hidden(p, path)]
+            found = sorted(p for p in present if _kind(p))
+            if ledger is not None and len(found) < len(present):
+                ledger.count("files of other kinds", len(present) - len(found))
             if not found:
                 raise DataError(
                     "the folder holds no file that can be read", where=str(path), fix=f"Readable: {_known()}"
@@ -124,7 +135,7 @@ def _read_file(path: Path, ledger: Ledger, column: str) -> Iterator[Sample]:
         return
     with _open(path) as raw, io.TextIOWrapper(raw, encoding=encoding, newline="") as text:
         if kind in _TEXT:
-            yield from _text_documents(text, path.name)
+            yield from _text_documents(text, str(path))
         elif kind in {".jsonl", ".ndjson"}:
             yield from _jsonl(text, path, ledger, column)
         else:
@@ -133,12 +144,13 @@ def _read_file(path: Path, ledger: Ledger, column: str) -> Iterator[Sample]:
 
 @contextmanager
 def _open(path: Path) -> Iterator[IO[bytes]]:
-    if path.suffix == ".gz":
+    if path.suffix.lower() == ".gz":
         with gzip.open(path, "rb") as file:
             yield io.BufferedReader(file)
-    elif path.suffix == ".zst":
-        zstandard = require("zstandard", extra="zstd", purpose=f"Reading {path.name}")
-        with path.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(raw) as file:
+    elif path.suffix.lower() == ".zst":
+        import pyarrow as pa
+
+        with pa.OSFile(str(path), "rb") as raw, pa.CompressedInputStream(raw, "zstd") as file:
             yield io.BufferedReader(file)
     else:
         with path.open("rb") as file:
@@ -149,13 +161,10 @@ def _encoding(path: Path, ledger: Ledger) -> str | None:
     """The file's encoding, after reading it once: UTF-8, or UTF-16 with a byte order mark. None: not text."""
     with _open(path) as file:
         block = file.read(_BLOCK)
-        if block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            encoding = "utf-16"
-        elif b"\0" in block[:8192]:
+        encoding = _encoding_by_head(block)
+        if encoding is None:
             ledger.problem(str(path), "a binary file, not text")
             return None
-        else:
-            encoding = "utf-8-sig"
         decoder = codecs.getincrementaldecoder(encoding)()
         place = 0
         try:
@@ -167,11 +176,33 @@ def _encoding(path: Path, ledger: Ledger) -> str | None:
         except UnicodeDecodeError as error:
             ledger.problem(
                 str(path),
-                f"not valid {encoding.upper().removesuffix('-SIG')} near byte {place + error.start}",
-                fix="Convert it to UTF-8 first (for example with iconv), or run without --strict to skip it",
+                f"not valid {_name(encoding)} near byte {place + error.start}",
+                fix=f"{_TO_UTF8}, or run without --strict to skip it",
             )
             return None
     return encoding
+
+
+def _encoding_by_head(head: bytes) -> str | None:
+    """What the first bytes say; None: not text."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    return None if b"\0" in head[:8192] else "utf-8-sig"
+
+
+def _name(encoding: str) -> str:
+    return encoding.upper().removesuffix("-SIG")
+
+
+def _standard_input() -> Iterator[Sample]:
+    raw = cast("io.BufferedReader", sys.stdin.buffer)
+    encoding = _encoding_by_head(raw.peek(8192))
+    if encoding is None:
+        raise DataError("binary data, not text", where="standard input", fix="Pipe text into it, or name a file")
+    try:
+        yield from _text_documents(io.TextIOWrapper(raw, encoding=encoding, newline=""), "standard input")
+    except UnicodeDecodeError as error:
+        raise DataError(f"not valid {_name(encoding)}", where="standard input", fix=_TO_UTF8) from error
 
 
 def _text_documents(text: io.TextIOBase, source: str) -> Iterator[Sample]:
@@ -199,13 +230,16 @@ def _cut(text: str) -> int:
 
 
 def _jsonl(text: io.TextIOBase, path: Path, ledger: Ledger, column: str) -> Iterator[Sample]:
-    for number, line in enumerate(text, 1):
+    for number, line in enumerate(_lines(text), 1):
+        where = f"{path}:{number}"
+        if line is None:
+            ledger.problem(where, f"a line of more than {MAX_ROW} characters")
+            continue
         if not line.strip():
             continue
-        where = f"{path}:{number}"
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             ledger.problem(where, f"not valid JSON: {error}")
             continue
         if not isinstance(row, dict):
@@ -215,16 +249,27 @@ def _jsonl(text: io.TextIOBase, path: Path, ledger: Ledger, column: str) -> Iter
                 raise _no_column(where, column, row)
             ledger.problem(where, f"no key {column!r}")
         else:
-            yield from _row(row[column], f"{path.name}:{number}", ledger)
+            yield from _row(row[column], where, ledger)
+
+
+def _lines(text: io.TextIOBase) -> Iterator[str | None]:
+    """Every line; None for one that is too long."""
+    while line := text.readline(MAX_ROW):
+        if len(line) < MAX_ROW or line.endswith("\n"):
+            yield line
+            continue
+        while (rest := text.readline(_BLOCK)) and not rest.endswith("\n"):
+            pass
+        yield None
 
 
 def _csv(text: io.TextIOBase, path: Path, ledger: Ledger, column: str, separator: str) -> Iterator[Sample]:
-    csv.field_size_limit(1 << 30)
+    csv.field_size_limit(MAX_ROW)
     rows = csv.DictReader(text, delimiter=separator)
     if rows.fieldnames is None or column not in rows.fieldnames:
         raise _no_column(f"{path}:1", column, rows.fieldnames or [])
-    for number, row in enumerate(rows, 2):
-        yield from _row(row[column], f"{path.name}:{number}", ledger)
+    for row in rows:
+        yield from _row(row[column], f"{path}:{rows.line_num}", ledger)
 
 
 def _parquet(path: Path, ledger: Ledger, column: str) -> Iterator[Sample]:
@@ -239,8 +284,8 @@ def _parquet(path: Path, ledger: Ledger, column: str) -> Iterator[Sample]:
         for batch in file.iter_batches(batch_size=1000, columns=[column]):
             for value in batch.column(0).to_pylist():
                 number += 1
-                yield from _row(value, f"{path.name}:{number}", ledger)
-    except pa.ArrowInvalid as error:
+                yield from _row(value, f"{path}:{number}", ledger)
+    except (pa.ArrowException, OSError) as error:
         ledger.problem(str(path), f"not a readable Parquet file: {str(error).splitlines()[0]}")
 
 

@@ -13,11 +13,12 @@ _CLOSERS = "\"'”’»)\\]）】」』》"
 _END = regex.compile(
     rf"""
     (?P<cjk> [。！？；…]+ [{_CLOSERS}]* )            # Chinese: the mark itself ends the sentence
-  | (?P<latin> [.!?]+ [{_CLOSERS}]* ) (?=\s)         # Latin: a mark before white space may end it
-  | (?P<blank> (?=\n\s*\n) )
+  | (?P<latin> (?<![.!?]) [.!?]++ [{_CLOSERS}]*+ ) (?=\s)  # Latin: a mark before white space may end it
+  | (?P<blank> (?=\n\s*?\n) )
     """,
     flags=regex.X,
 )
+"""Possessive, and tried once a run of marks: a megabyte of full stops must not take a megabyte squared."""
 _LAST_WORD = regex.compile(r"[\p{L}\p{N}.&]+$")
 _STARTS_SENTENCE = regex.compile(r"\s+[\"'“‘«(\[（「『]*[\p{Lu}\p{Lt}\p{Lo}\p{N}]")
 _TITLES = frozenset(

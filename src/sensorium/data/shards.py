@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from sensorium.data.tokenizer import Tokenizer
 from sensorium.errors import DataError, InputError
-from sensorium.files import StrPath, disk_errors
+from sensorium.files import StrPath
 
 Tokens = NDArray[np.uint16] | NDArray[np.uint32]
 Offsets = NDArray[np.int64]
@@ -59,8 +59,7 @@ class ShardWriter:
         flat = np.fromiter((id for sentence in sentences for id in sentence), dtype=self._dtype)
         if self._in_shard + len(flat) > SHARD_TOKENS:
             self._next_shard()
-        with disk_errors(self._folder):
-            self._file.write(flat.tobytes())
+        self._file.write(flat.tobytes())
         self._digest.update(flat.tobytes())
         self._in_shard += len(flat)
         for sentence in sentences:
@@ -72,18 +71,17 @@ class ShardWriter:
 
     def close(self) -> dict[str, Any]:
         """Write the offsets; return the split's counts and hash for the manifest."""
-        with disk_errors(self._folder):
-            if self._file is None:
-                self._next_shard()
-            self._file.close()
-            arrays = {
-                "documents": self._documents,
-                "sentences": self._sentences,
-                "document_sentences": self._document_sentences,
-                "bytes": self._bytes,
-            }
-            for name, values in arrays.items():
-                np.save(self._folder / f"{name}.npy", np.asarray(values, dtype=np.int64))
+        if self._file is None:
+            self._next_shard()
+        self._file.close()
+        arrays = {
+            "documents": self._documents,
+            "sentences": self._sentences,
+            "document_sentences": self._document_sentences,
+            "bytes": self._bytes,
+        }
+        for name, values in arrays.items():
+            np.save(self._folder / f"{name}.npy", np.asarray(values, dtype=np.int64))
         return {
             "documents": len(self._documents) - 1,
             "sentences": len(self._sentences) - 1,

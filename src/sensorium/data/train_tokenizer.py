@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import regex
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 
@@ -27,6 +28,9 @@ SPECIAL: dict[Role, str] = {
 ALGORITHMS = ("bpe", "wordpiece", "unigram")
 DEFAULT = "bpe:8000"
 _SMALLEST = {"bpe": 256 + len(SPECIAL), "wordpiece": 64, "unigram": 64}
+_LONG_WORD = regex.compile(r"\S{250}")
+"""Trainers take time with the square of a word's length, so what has no spaces (a minified file, one run of
+letters) is learned from in pieces."""
 
 
 class TokenizerSpec(NamedTuple):
@@ -47,8 +51,10 @@ def parse_spec(text: str) -> TokenizerSpec:
     """
     algorithm, _, size = text.partition(":")
     if algorithm not in ALGORITHMS:
-        raise InputError(unknown("tokenizer", algorithm, ALGORITHMS), fix=f"Write for example {DEFAULT}")
-    if not size.isdigit() or not _SMALLEST[algorithm] <= int(size) <= 1_000_000:
+        raise InputError(
+            unknown("tokenizer", algorithm, ALGORITHMS), fix=f"Write for example {DEFAULT}, or name a folder that holds one"
+        )
+    if not (size.isascii() and size.isdigit()) or not _SMALLEST[algorithm] <= int(size) <= 1_000_000:
         raise InputError(
             f"tokenizer size {size!r} is not a number from {_SMALLEST[algorithm]} to 1000000",
             fix=f"Write for example {DEFAULT}",
@@ -69,19 +75,29 @@ def train_tokenizer(texts: Iterator[str], spec: TokenizerSpec, *, exact: bool = 
     """
     backend, trainer = _BUILDERS[spec.algorithm](spec.vocab_size)
     try:
-        backend.train_from_iterator(texts, trainer)
+        backend.train_from_iterator((piece for text in texts for piece in _pieces(text)), trainer)
     except Exception as error:
         raise DataError(f"no {spec} tokenizer can be trained on this text: {error}", fix="Give it more text") from error
     supported = backend.get_vocab_size()
     if exact and supported < spec.vocab_size:
+        smaller = f"Use --tokenizer {spec.algorithm}:{supported} or less, or more text"
         raise DataError(
             f"a vocabulary of {spec.vocab_size} is larger than the text supports, which is {supported}",
-            fix=f"Use --tokenizer {spec.algorithm}:{supported} or less, or more text",
+            fix=smaller if supported >= _SMALLEST[spec.algorithm] else "Give it more text, or leave --tokenizer out",
         )
     # The mask takes the space before it along, so that "a [MASK] b" leaves no token for the lone space.
     mask = AddedToken(SPECIAL["mask"], lstrip=spec.algorithm != "wordpiece", special=True, normalized=False)
     backend.add_special_tokens([mask])
     return Tokenizer(backend, dict(SPECIAL))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text, cut where a word is too long."""
+    start = 0
+    for match in _LONG_WORD.finditer(text):
+        yield text[start : match.end()]
+        start = match.end()
+    yield text[start:]
 
 
 def _bpe(size: int) -> tuple[Backend, trainers.Trainer]:

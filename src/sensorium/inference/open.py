@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from sensorium.errors import CapabilityError, CheckpointError, InputError, SensoriumError, require, unknown
+from sensorium.errors import CapabilityError, CheckpointError, InputError, SensoriumError, closest, require, unknown
 from sensorium.families.checkpoint import family_of, read_config
 from sensorium.files import StrPath
 from sensorium.inference.engine import Engine
@@ -45,11 +45,12 @@ def locate(source: StrPath) -> list[Path]:
         raise InputError("is a file but no .gguf file", where=name, fix="Name the folder that holds config.json")
     if _HUB_ID.fullmatch(name) and path.suffix != ".gguf" and not path.parent.is_dir():
         return [_from_hub(name)]
+    guess = closest(name, DEFAULTS)
     raise InputError(
         "no such model: there is no folder and no .gguf file of this name, and it is neither a hub id (org/name) "
         f"nor one of {', '.join(DEFAULTS)}",
         where=name,
-        fix="Check the path",
+        fix=f"Did you mean {guess!r}?" if guess else "Check the path",
     )
 
 

@@ -52,6 +52,8 @@ def fill_masks(
     """
     if top_k < 1:
         raise InputError(f"top_k={top_k} is out of range", fix="It must be 1 or more")
+    if targets is not None and not all(targets):
+        raise InputError("a target is empty", fix="Leave it out")
     masked = _find_masks(engine, texts)
     ids = [item.encoding.ids for item in masked]
     results: list[list[Fill]] = [[] for _ in texts]

@@ -91,6 +91,8 @@ def request(
     """
     if max_new_tokens < 1:
         raise InputError(f"max_new_tokens={max_new_tokens} is out of range", fix="It must be 1 or more")
+    if seed is not None and not 0 <= seed < 1 << 63:
+        raise InputError(f"seed={seed} is out of range", fix="It must be from 0 to 2**63 - 1")
     ids = engine.tokenizer.encode(prompt)
     if not ids:
         if engine.tokenizer.bos_id is None:

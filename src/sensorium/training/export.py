@@ -34,20 +34,33 @@ def export(
     part = out / "run" / "export.part"
     with disk_errors(out):
         shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
+        try:
+            part.mkdir(parents=True)
+            _write(part, out.name, model, corpus, recipe, metrics, at)
+            (out / "config.json").unlink(missing_ok=True)
+            for name in sorted((path.name for path in part.iterdir()), key=lambda name: name == "config.json"):
+                os.replace(part / name, out / name)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _write(
+    part: Path,
+    name: str,
+    model: Transformer,
+    corpus: Corpus,
+    recipe: Recipe,
+    metrics: dict[str, float],
+    at: Progress,
+) -> None:
     special: dict[str, int | None] = {role: corpus.tokenizer.special_id(role) for role in ROLES}
     kind: Kind = "decoder" if model.config.stack.causal else "encoder"
     write_model(part, model, special=special)
     corpus.tokenizer.save(part, kind=kind, context=model.config.stack.context)
     provenance = _provenance(model, corpus, recipe, metrics, at)
     write_json(part / "sensorium.json", provenance)
-    write_text(part / "README.md", _card(out.name, kind, provenance))
+    write_text(part / "README.md", _card(name, kind, provenance))
     write_fixtures(part)
-    with disk_errors(out):
-        names = sorted((path.name for path in part.iterdir()), key=lambda name: name == "config.json")
-        for name in names:
-            os.replace(part / name, out / name)
-        part.rmdir()
 
 
 def _provenance(

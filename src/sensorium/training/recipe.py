@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import tomllib
 import types
 import typing
@@ -19,6 +20,37 @@ from sensorium.errors import ConfigError, InputError, closest, unknown
 from sensorium.files import StrPath
 
 FOLDER = Path(__file__).parents[1] / "recipes"
+_ABOVE_0, _BELOW_1 = math.nextafter(0, 1), math.nextafter(1, 0)
+_RANGES: dict[str, tuple[float, float]] = {
+    "model.dim": (1, math.inf),
+    "model.layers": (1, math.inf),
+    "model.heads": (1, math.inf),
+    "model.feedforward": (1, math.inf),
+    "model.context": (1, math.inf),
+    "model.kv_heads": (1, math.inf),
+    "model.dropout": (0, _BELOW_1),
+    "objective.mask_rate": (_ABOVE_0, _BELOW_1),
+    "batch.seq_len": (1, math.inf),
+    "batch.tokens": (1, math.inf),
+    "batch.accumulate": (1, math.inf),
+    "optim.lr": (0, math.inf),
+    "optim.muon_lr": (0, math.inf),
+    "optim.beta1": (0, _BELOW_1),
+    "optim.beta2": (0, _BELOW_1),
+    "optim.eps": (0, math.inf),
+    "optim.weight_decay": (0, math.inf),
+    "optim.clip": (0, math.inf),
+    "schedule.warmup": (0, math.inf),
+    "schedule.decay": (0, 1),
+    "schedule.floor": (0, 1),
+    "run.steps": (1, math.inf),
+    "run.max_minutes": (_ABOVE_0, math.inf),
+    "run.seed": (0, 2**63 - 1),
+    "run.eval_every": (1, math.inf),
+    "run.eval_tokens": (1, math.inf),
+    "run.save_every": (1, math.inf),
+}
+"""The least and the most of each number, both allowed; it must be finite besides."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,25 +149,55 @@ class Recipe:
     schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
 
     def __post_init__(self) -> None:
-        if self.model.dim % self.model.heads:
-            raise ConfigError(f"model.dim={self.model.dim} is not a multiple of model.heads={self.model.heads}")
+        self._check_ranges()
+        self._check_heads()
         if self.batch.seq_len > self.model.context:
             raise ConfigError(
                 f"batch.seq_len={self.batch.seq_len} is longer than model.context={self.model.context}",
                 fix="Raise model.context or lower batch.seq_len",
             )
         if self.batch.tokens < self.batch.seq_len:
-            raise ConfigError(f"batch.tokens={self.batch.tokens} is less than batch.seq_len={self.batch.seq_len}")
+            raise ConfigError(
+                f"batch.tokens={self.batch.tokens} is less than batch.seq_len={self.batch.seq_len}",
+                fix="Raise batch.tokens or lower batch.seq_len",
+            )
         if (self.objective.kind == "masked") != (self.model.family == "bert"):
             raise ConfigError(
                 f"objective.kind={self.objective.kind!r} does not fit model.family={self.model.family!r}",
                 fix="bert is trained by masked, llama and gpt2 by causal",
             )
-        if not 0 < self.objective.mask_rate < 1:
-            raise ConfigError(f"objective.mask_rate={self.objective.mask_rate} is not between 0 and 1")
-        for name, value in (("run.steps", self.run.steps), ("batch.accumulate", self.batch.accumulate)):
-            if value < 1:
-                raise ConfigError(f"{name}={value} must be at least 1")
+        if self.objective.kind == "causal" and self.objective.pairs != "none":
+            raise ConfigError(
+                f"objective.pairs={self.objective.pairs!r} does not fit objective.kind='causal'",
+                fix="Sentence pairs go with masked; leave objective.pairs out",
+            )
+
+    def _check_ranges(self) -> None:
+        for name, (least, most) in _RANGES.items():
+            section, key = name.split(".")
+            value = getattr(getattr(self, section), key)
+            if value is None or (least <= value <= most and math.isfinite(value)):
+                continue
+            low = f"above {round(least)}" if least == _ABOVE_0 else f"{least} or more"
+            high = "" if most == math.inf else f" and below {round(most)}" if most == _BELOW_1 else f", at most {most}"
+            raise ConfigError(f"{name}={value} is out of range", fix=f"It must be {low}{high}")
+
+    def _check_heads(self) -> None:
+        model = self.model
+        if model.dim % model.heads:
+            raise ConfigError(
+                f"model.dim={model.dim} is not a multiple of model.heads={model.heads}", fix="Change one of them"
+            )
+        if model.kv_heads is not None and model.heads % model.kv_heads:
+            raise ConfigError(
+                f"model.heads={model.heads} is not a multiple of model.kv_heads={model.kv_heads}",
+                fix="Each key/value head serves the same number of heads: change one of them",
+            )
+        if model.family == "llama" and model.dim // model.heads % 2:
+            raise ConfigError(
+                f"model.dim / model.heads = {model.dim // model.heads} is odd, and llama rotates pairs of dimensions",
+                fix="Change one of them",
+            )
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

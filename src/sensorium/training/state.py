@@ -48,8 +48,10 @@ def save_state(
         "rng": torch.get_rng_state(),
         "device_rng": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
     }
-    with disk_errors(path), atomic_file(path) as part:
-        torch.save(state, part)
+    # Into an open file: given a name, PyTorch does not say why it cannot write.
+    with disk_errors(path), atomic_file(path) as part, part.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
     write_json(path.with_suffix(".json"), {"xxh3_128": file_hash(path)})
     for old in sorted(folder.glob(_PATTERN))[:-KEPT]:
         old.unlink()
@@ -60,10 +62,17 @@ def save_state(
 def newest_state(folder: Path) -> Path | None:
     """The newest state file that is whole, or None."""
     for path in sorted(folder.glob(_PATTERN), reverse=True):
-        digest = path.with_suffix(".json")
-        if digest.is_file() and json.loads(digest.read_text()).get("xxh3_128") == file_hash(path):
+        if _is_whole(path):
             return path
     return None
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a state is what its hash says."""
+    try:
+        return bool(json.loads(path.with_suffix(".json").read_text())["xxh3_128"] == file_hash(path))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def load_state(path: Path, model: nn.Module, optimizers: list[torch.optim.Optimizer], device: torch.device) -> Progress:

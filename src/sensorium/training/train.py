@@ -6,7 +6,6 @@ out/                 the model: stock `transformers` opens it
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from sensorium.data.shards import Corpus
 from sensorium.errors import CheckpointError, DataError, InputError
 from sensorium.families import bert, gpt2, llama
 from sensorium.families.checkpoint import read_model
-from sensorium.files import StrPath, disk_errors, refuse_existing, write_json
+from sensorium.files import StrPath, disk_errors, read_json, refuse_existing, write_json
 from sensorium.objectives.causal import CausalObjective
 from sensorium.objectives.masked import MaskedObjective
 from sensorium.objectives.masking import Masking
@@ -85,7 +84,6 @@ def train(
     target = _device(device)
     objective = _objective(chosen, corpus)
     _enough(chosen, corpus)
-    state = _open_run(out, chosen, corpus, resume=resume, force=force)
     torch.manual_seed(chosen.run.seed)
     model = _model(chosen, corpus, init).to(target)
     model.stack.gradient_checkpointing = chosen.run.gradient_checkpointing
@@ -93,6 +91,7 @@ def train(
         for block in model.stack.blocks:
             block.get_submodule("feedforward").compile(dynamic=True)
     optimizers = build_optimizers(model, chosen.optim)
+    state = _open_run(out, chosen, corpus, resume=resume, force=force)
     at = Progress() if state is None else load_state(state, model, optimizers, target)
     loop = Loop(
         recipe=chosen,
@@ -105,8 +104,9 @@ def train(
         device=target,
         at=at,
     )
-    metrics = loop.run(show_progress=show_progress)
-    export(out, model.eval(), corpus, chosen, metrics, at)
+    with disk_errors(out):
+        metrics = loop.run(show_progress=show_progress)
+        export(out, model.eval(), corpus, chosen, metrics, at)
     return Run(out, metrics, at.step, at.tokens, at.seconds)
 
 
@@ -115,7 +115,7 @@ def _device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {name!r} cannot be used: {error}", fix="Try --device cpu") from error
     return device
@@ -152,7 +152,7 @@ def _open_run(out: Path, recipe: Recipe, corpus: Corpus, *, resume: bool, force:
     identity: dict[str, Any] = {"recipe": recipe.to_dict(), "corpus": corpus.fingerprint}
     known = run / "run.json"
     if resume and known.is_file():
-        _same_run(json.loads(known.read_text(encoding="utf-8")), identity, known)
+        _same_run(read_json(known), identity, known)
         return newest_state(run)
     if not resume or not _only_run(out):
         try:
@@ -177,9 +177,9 @@ def _only_run(out: Path) -> bool:
 
 
 def _same_run(known: dict[str, Any], identity: dict[str, Any], path: Path) -> None:
-    if known["corpus"] != identity["corpus"]:
+    if known.get("corpus") != identity["corpus"]:
         raise InputError("the run was started on another corpus", where=str(path), fix="Give that corpus, or --force")
-    old, new = _flat(known["recipe"]), _flat(identity["recipe"])
+    old, new = _flat(known.get("recipe") or {}), _flat(identity["recipe"])
     for key in old.keys() | new.keys():
         if old.get(key) != new.get(key):
             raise InputError(
