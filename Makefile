@@ -26,7 +26,7 @@ docs: $(VENV)/.dev
 	$(BIN)/mkdocs build --strict --quiet
 
 unit: $(VENV)/.dev
-	$(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 slow: $(VENV)/.dev            ## tests that take minutes or fetch a package
 	$(BIN)/pytest -m slow
