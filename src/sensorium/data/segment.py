@@ -19,6 +19,7 @@ _END = regex.compile(
     flags=regex.X,
 )
 """Possessive, and tried once a run of marks: a megabyte of full stops must not take a megabyte squared."""
+_LETTER = regex.compile(r"\S")
 _LAST_WORD = regex.compile(r"[\p{L}\p{N}.&]+$")
 _STARTS_SENTENCE = regex.compile(r"\s+[\"'“‘«(\[（「『]*[\p{Lu}\p{Lt}\p{Lo}\p{N}]")
 _TITLES = frozenset(
@@ -58,15 +59,15 @@ _MAYBE_LAST = frozenset(["etc", "inc", "ltd", "co", "corp", "al", "u.s", "u.k", 
 
 def sentences(text: str) -> list[str]:
     """The sentences of `text`, in order; their concatenation is `text`."""
-    pieces, start = [], 0
+    pieces, start, first = [], 0, _first_letter(text, 0)
     for match in _END.finditer(text):
         end = match.end()
-        if end <= start or not text[start:end].strip():
+        if end <= first:
             continue
         if match.lastgroup == "latin" and not _ends(text, start, match):
             continue
         pieces.append(text[start:end])
-        start = end
+        start, first = end, _first_letter(text, end)
     if start < len(text):
         rest = text[start:]
         if rest.strip() or not pieces:
@@ -74,6 +75,12 @@ def sentences(text: str) -> list[str]:
         else:
             pieces[-1] += rest
     return pieces
+
+
+def _first_letter(text: str, start: int) -> int:
+    """Where the white space ends that a sentence begins with."""
+    found = _LETTER.search(text, start)
+    return found.start() if found else len(text)
 
 
 def _ends(text: str, start: int, match: regex.Match[str]) -> bool:
