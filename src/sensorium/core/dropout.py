@@ -67,6 +67,8 @@ def attend_documents(
         scale: multiplies the scores.
         dropout_p: probability of dropping an attention probability.
     """
+    # Under autocast the values come from a product in half precision, queries and keys from a rotation in fp32.
+    q, k = q.to(v.dtype), k.to(v.dtype)
     out: Tensor = _Documents.apply(q, k, v, lengths, hidden, scale, dropout_p)  # type: ignore[no-untyped-call]
     return out
 

@@ -52,7 +52,8 @@ def parse_spec(text: str) -> TokenizerSpec:
     algorithm, _, size = text.partition(":")
     if algorithm not in ALGORITHMS:
         raise InputError(
-            unknown("tokenizer", algorithm, ALGORITHMS), fix=f"Write for example {DEFAULT}, or name a folder with one"
+            unknown("tokenizer", algorithm, ALGORITHMS),
+            fix=f"Write for example {DEFAULT}, or name a folder that holds one",
         )
     if not (size.isascii() and size.isdigit()) or not _SMALLEST[algorithm] <= int(size) <= 1_000_000:
         raise InputError(
