@@ -174,9 +174,10 @@ def _encoding(path: Path, ledger: Ledger) -> str | None:
                 block = file.read(_BLOCK)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
+            held = len(decoder.getstate()[0])
             ledger.problem(
                 str(path),
-                f"not valid {_name(encoding)} near byte {place + error.start}",
+                f"not valid {_name(encoding)} near byte {place - held + error.start}",
                 fix=f"{_TO_UTF8}, or run without --strict to skip it",
             )
             return None

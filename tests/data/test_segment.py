@@ -1,0 +1,76 @@
+"""Sentences of English and Chinese: where they end, and that nothing is lost or moved between them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sensorium.data.clean import clean
+from sensorium.data.segment import sentences
+
+WORDS = ["Dr.", "e.g.", "U.S.", "3.50", "I", "Wow", "said", "wait...", "他说", "春天", "来了", "https://a.b/c?d"]
+MARKS = [".", "!", "?", "?!", "...", "。", "！", "？", "……", "；", "，", ",", ":"]
+QUOTES = ['"', "'", "“", "”", "「", "」", "（", "）", "(", ")", "»", "*"]
+SPACES = ["", " ", "  ", "\n", "\n\n", "\n \n", "\u3000", "\t"]
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.text(max_size=80))
+def test_sentences_of_any_text_join_back_to_it(text: str) -> None:
+    assert "".join(sentences(text)) == text
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.lists(st.sampled_from(WORDS + MARKS + QUOTES + SPACES), max_size=40).map("".join))
+def test_sentences_of_text_like_text_join_back_to_it_and_are_not_blank(text: str) -> None:
+    found = sentences(text)
+    assert "".join(found) == text
+    assert all(piece.strip() for piece in found) or found == [text] or not found
+    assert sentences(text) == found
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.sampled_from(WORDS + MARKS + QUOTES + SPACES), max_size=30).map("".join))
+def test_a_sentence_begins_with_its_white_space_and_never_ends_with_it(text: str) -> None:
+    found = sentences(clean(text))
+    assert all(piece == piece.rstrip() for piece in found)
+
+
+ENGLISH = {
+    "Dr. Wu paid 3.50 to J. Smith. He left.": ["Dr. Wu paid 3.50 to J. Smith.", " He left."],
+    "It rained. it did not stop.": ["It rained. it did not stop."],
+    "Is it? Yes! No.": ["Is it?", " Yes!", " No."],
+    'He said "Go!" and went. Then (later.) He slept.': ['He said "Go!" and went.', " Then (later.)", " He slept."],
+    '"Well!" she said. “Quite.” They left.': ['"Well!" she said.', " “Quite.”", " They left."],
+    "We met at 5 p.m. and ate, e.g. Bread, etc. Then we left.": [
+        "We met at 5 p.m. and ate, e.g. Bread, etc.",
+        " Then we left.",
+    ],
+    "Wait... What? See a.b.c and www.example.org. End": [
+        "Wait...",
+        " What?",
+        " See a.b.c and www.example.org.",
+        " End",
+    ],
+    "A line\nthat wraps. A heading\n\nA paragraph": ["A line\nthat wraps.", " A heading", "\n\nA paragraph"],
+    "So do I. You too.": ["So do I.", " You too."],
+}
+CHINESE = {
+    "春天来了。花开了！鸟呢？": ["春天来了。", "花开了！", "鸟呢？"],
+    "他说：“走吧。”我们走了。": ["他说：“走吧。”", "我们走了。"],
+    "真的？！是的……好；行": ["真的？！", "是的……", "好；", "行"],
+    "（他来了。）她走了。": ["（他来了。）", "她走了。"],
+    "价格是3.5元，不贵。": ["价格是3.5元，不贵。"],
+    "他用Python写的. 很好。OK. 再见": ["他用Python写的.", " 很好。", "OK.", " 再见"],
+}
+
+
+@pytest.mark.parametrize("text", ENGLISH | CHINESE)
+def test_a_sentence_ends_where_a_reader_says(text: str) -> None:
+    assert sentences(text) == (ENGLISH | CHINESE)[text]
+
+
+def test_an_empty_text_has_no_sentence_and_a_blank_one_is_kept() -> None:
+    assert sentences("") == []
+    assert "".join(sentences(" \n ")) == " \n "
