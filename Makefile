@@ -34,7 +34,8 @@ slow: $(VENV)/.dev            ## tests that take minutes or fetch a package
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.run
 
-# torch is installed first and alone: a looser request would fetch gigabytes of CUDA libraries.
+# torch is installed first and alone, at the version that everything is tested with. On Linux, PyPI's brings gigabytes
+# of CUDA libraries; PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu offers the build without them.
 $(VENV)/.torch: constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet -r constraints.txt
