@@ -22,7 +22,6 @@ from scripts.extract import (
     austen_chapters,
     html_page,
     mallard_page,
-    man_page,
     poems,
     rst_page,
     wordnet_entries,
@@ -48,8 +47,7 @@ class Source:
 
 
 def sources() -> Iterator[Source]:
-    """Every source, fetched as it is come to."""
-    gpl = "GPL-2.0-or-later"
+    """Every source, fetched as it is come to: public domain, permissive, or free to share with its authors named."""
     yield Source("austen", "en", "public domain", (text.split("\n\n") for _, text in _austen()))
     yield Source("wordnet", "en", "WordNet-3.0", _groups(wordnet_entries(debian("wordnet-base")), 12))
     yield Source("python-docs", "en", "PSF-2.0", _pages(rst_page, debian("python3.11-doc"), "**/_sources/**/*.rst.txt"))
@@ -57,21 +55,10 @@ def sources() -> Iterator[Source]:
     yield Source("gnome-help-zh", "zh", "CC-BY-SA-3.0", _pages(mallard_page, _gnome("zh_CN"), "**/*.page"))
     for lang, package in (("en", "libreoffice-help-en-us"), ("zh", "libreoffice-help-zh-cn")):
         yield Source(package, lang, "MPL-2.0", _pages(html_page, debian(package), "**/*.html"))
+    # The handbook is offered under GPL-2.0-or-later too; it is taken under the other licence.
     for lang, folder in (("en", "en-US"), ("zh", "zh-CN")):
         pages = _pages(html_page, debian("debian-handbook"), f"**/html/{folder}/*.html")
-        yield Source(f"debian-handbook-{lang}", lang, f"{gpl} or CC-BY-SA-3.0", pages)
-    for lang, suffix in (("en", "en"), ("zh", "zh-cn")):
-        pages = _pages(html_page, debian(f"debian-reference-{suffix}"), "**/debian-reference/*.html")
-        yield Source(f"debian-reference-{lang}", lang, gpl, pages)
-    guide = debian("installation-guide-amd64")
-    yield Source("installation-guide-en", "en", gpl, _pages(html_page, guide, "**/en/*.html"))
-    yield Source("installation-guide-zh", "zh", gpl, _pages(html_page, guide, "**/zh_CN/*.html"))
-    developers = debian("developers-reference")
-    yield Source("developers-reference", "en", gpl, _pages(html_page, developers, "**/developers-reference/*.html"))
-    kernel = debian("linux-doc-6.1")
-    yield Source("linux-docs", "en", "GPL-2.0", _pages(rst_page, kernel, "**/_sources/**/*.rst.txt", "/translations/"))
-    yield Source("linux-docs-zh", "zh", "GPL-2.0", _pages(rst_page, kernel, "**/translations/zh_CN/**/*.rst.txt"))
-    yield Source("manpages-zh", "zh", "GFDL-1.2-or-later", _pages(man_page, debian("manpages-zh"), "**/zh_CN/**/*.gz"))
+        yield Source(f"debian-handbook-{lang}", lang, "CC-BY-SA-3.0", pages)
     yield Source("poetry", "zh", "public domain", _poetry())
 
 

@@ -1,4 +1,4 @@
-"""Documents out of package files: HTML pages, reStructuredText, manual pages, R data, WordNet, poem collections.
+"""Documents out of package files: HTML pages, reStructuredText, R data, WordNet, poem collections.
 
 Each function yields plain text with paragraphs parted by blank lines. Code, tables, menus and markup are left out:
 what stays is what a reader would read aloud. Standard library only.
@@ -87,18 +87,6 @@ def _rst_block(block: str) -> str:
     block = block.replace("::", ":").replace("\\ ", "").replace("|version|", "3.11")
     text = _SPACE.sub(" ", block).strip()
     return "" if re.search(r"[{};|]\s*$", text) or re.search(r"\w\(\w*\*|->|&&|==|\|\|", text) else text
-
-
-def man_page(path: Path) -> list[str]:
-    """The prose of a manual page: troff requests and font changes are dropped."""
-    source = re.sub(r"^['.]\\\".*$", "", read(path), flags=re.M)
-    source = re.sub(r"^\.(?:SH|SS|PP|P|LP|TP|IP|HP|RS|RE|sp|nf|fi|br)\b.*$", "\n", source, flags=re.M)
-    source = re.sub(r"^\.(?:[BI]|BR|IR|RB|RI|BI|IB)\s+", "", source, flags=re.M)
-    source = re.sub(r"^['.].*$", "", source, flags=re.M)
-    source = re.sub(r"\\f(?:\[\w*\]|\(\w\w|.)|\\s[-+]?\d|\\[&|^/,%:]|\\\"[^\n]*", "", source)
-    source = source.replace("\\-", "-").replace("\\(lq", "“").replace("\\(rq", "”").replace("\\e", "\\")
-    source = re.sub(r"\\\(..|\\\*\(..", "", source)
-    return [text for block in re.split(r"\n\s*\n", source) if (text := _SPACE.sub(" ", block).strip())]
 
 
 def mallard_page(path: Path) -> list[str]:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
@@ -41,14 +41,14 @@ def pypi(package: str, cache: Path | None = None) -> Path:
     return _unpacked("pypi", package, cache, _fetch_pypi)
 
 
-def _unpacked(kind: str, package: str, cache: Path | None, fetch: object) -> Path:
+def _unpacked(kind: str, package: str, cache: Path | None, fetch: Callable[[str, Path], None]) -> Path:
     folder = (cache or cache_folder()) / kind / package.replace("/", "_")
     if folder.is_dir():
         return folder
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    fetch(package, part)  # type: ignore[operator]
+    fetch(package, part)
     part.rename(folder)
     return folder
 

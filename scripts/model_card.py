@@ -26,11 +26,6 @@ _PACKAGES = {
     "gnome-help": "gnome-user-docs (Debian), © the GNOME documentation project",
     "libreoffice-help": "libreoffice-help-en-us, -zh-cn (Debian), © The Document Foundation",
     "debian-handbook": "debian-handbook (Debian), © Raphaël Hertzog, Roland Mas",
-    "debian-reference": "debian-reference-en, -zh-cn (Debian), © Osamu Aoki",
-    "installation-guide": "installation-guide-amd64 (Debian), © the Debian Installer team",
-    "developers-reference": "developers-reference (Debian)",
-    "linux-docs": "linux-doc-6.1 (Debian), English and Chinese",
-    "manpages-zh": "manpages-zh (Debian)",
     "poetry": "chinese-poetry 2.0.1 (npm): classical Chinese poems and prose",
 }
 
@@ -51,7 +46,8 @@ def card(part: str, work: Path, measured: dict[str, dict[str, float]]) -> str:
             "Limits: it has seen some million tokens of manuals, dictionary entries, novels and classical poems. It",
             "knows the shape of these texts and hardly any facts, repeats itself, and carries the attitudes of its",
             "sources. It is there to try the tools with, not to be relied on.", "",
-            "The weights are given under Apache-2.0, as the code is; the texts keep the licences named above.", "",
+            "The weights are given under Apache-2.0, as the code is. None of the texts comes with them; the texts are",
+            "their authors', under the licences named above.", "",
         ]
     )  # fmt: skip
 

@@ -1,10 +1,9 @@
 """What the extraction scripts keep of a page, and what they drop."""
 
-import gzip
 import json
 
 from scripts.default_corpus import Filter
-from scripts.extract import html_page, man_page, poems, rst_page
+from scripts.extract import html_page, poems, rst_page
 
 
 def test_html_keeps_paragraphs_and_drops_code_and_menus(tmp_path):
@@ -17,12 +16,6 @@ def test_rst_keeps_prose_and_drops_directives_and_literal_blocks(tmp_path):
     page = tmp_path / "a.rst.txt"
     page.write_text("Title\n=====\n\n.. note:: hidden\n\nSee :func:`open` and ``x``::\n\n    code = 1\n\n* An item.\n")
     assert rst_page(page) == ["Title", "See open and x:", "An item."]
-
-
-def test_man_page_loses_requests_and_fonts(tmp_path):
-    page = tmp_path / "ls.1.gz"
-    page.write_bytes(gzip.compress('.TH LS 1\n.SH 描述\n列出 \\fB文件\\fP 的信息。\n.\\" 注释\n'.encode()))
-    assert man_page(page) == ["列出 文件 的信息。"]
 
 
 def test_poems_are_found_at_any_depth(tmp_path):
