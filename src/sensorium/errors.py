@@ -66,10 +66,6 @@ class EngineError(SensoriumError):
     """An inference engine failed while it worked."""
 
 
-class ServeError(SensoriumError):
-    """The server could not start or had to stop."""
-
-
 def closest(word: str, known: Iterable[str]) -> str | None:
     """The known word that `word` was probably meant to be, or None."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

@@ -140,8 +140,7 @@ def atomic_folder(path: StrPath, *, force: bool = False) -> Iterator[Path]:
     target = Path(path)
     with disk_errors(target):
         refuse_existing(target, force=force)
-        if Path.cwd().is_relative_to(target.resolve()):
-            raise InputError("the current folder stands there", where=str(path), fix="Choose another --out")
+        refuse_current(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
         try:
@@ -179,6 +178,16 @@ def refuse_existing(path: StrPath, *, force: bool = False) -> None:
     occupied = target.is_dir() and any(target.iterdir()) if target.is_dir() else target.exists()
     if occupied and not force:
         raise InputError("already exists", where=str(path), fix="Choose another --out, or pass --force to replace it")
+
+
+def refuse_current(path: StrPath) -> None:
+    """Raise if the current folder would be replaced.
+
+    Raises:
+        InputError: the current folder is `path`, or lies in it.
+    """
+    if Path.cwd().is_relative_to(Path(path).resolve()):
+        raise InputError("the current folder stands there", where=str(path), fix="Choose another --out")
 
 
 def file_hash(path: StrPath) -> str:

@@ -33,7 +33,7 @@ def test_a_run_of_repairs_takes_time_by_its_length(broken: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ["bpe", "wordpiece"])
 def test_a_tokenizer_learns_from_a_word_of_a_megabyte(algorithm: str) -> None:
-    tokenizer = train_tokenizer(iter([LETTERS]), parse_spec(f"{algorithm}:600"))
+    tokenizer = train_tokenizer(lambda: iter([LETTERS]), parse_spec(f"{algorithm}:600"))
     assert tokenizer.vocab_size == 600
 
 

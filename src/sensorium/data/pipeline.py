@@ -2,8 +2,8 @@
 
 The first pass reads, cleans, filters and deduplicates documents into a staged file and decides each one's split
 by its hash. The tokenizer is trained on the staged training documents. The second pass cuts them into sentences
-and writes their tokens. The same input and settings give the same bytes. Nothing appears at `out` before all of
-it is there.
+and writes their tokens. The same input and settings give the same bytes, a newly trained Unigram tokenizer aside.
+Nothing appears at `out` before all of it is there.
 """
 
 from __future__ import annotations
@@ -113,9 +113,7 @@ def prepare(
             trained = Tokenizer.from_folder(given or part)
         else:
             with progress(f"training a {spec} tokenizer", show=show_progress):
-                texts = (text for text, split in stage.documents(splits) if split == "train")
-                sample = islice(texts, 0, None, stage.stride)
-                trained = train_tokenizer(sample, spec, exact=tokenizer is not None)
+                trained = train_tokenizer(lambda: stage.sample(splits), spec, exact=tokenizer is not None)
         trained.save(part)
         writers = {split: ShardWriter(part / split, trained.vocab_size) for split in SPLITS}
         with progress("tokenizing", stage.count, show=show_progress) as advance:
@@ -186,8 +184,10 @@ def _keep(sample: Sample, settings: Settings, ledger: Ledger, dedup: ExactDedup)
 
 def _splits(hashes: list[int], share: float) -> list[str]:
     limit = int(share * 2**64)
+    if len(hashes) == 1:
+        return ["train"]
     splits = ["validation" if value < limit else "train" for value in hashes]
-    if share and len(hashes) > 1:
+    if share:
         # A handful of documents may all fall on one side: then the extreme one changes over.
         if "validation" not in splits:
             splits[hashes.index(min(hashes))] = "validation"
@@ -275,11 +275,6 @@ class _Stage:
         self._writer.close()
         self._sink.close()
 
-    @property
-    def stride(self) -> int:
-        """Every how many documents a tokenizer learns from one."""
-        return 1 + self._characters // _LEARNED_FROM
-
     def documents(self, splits: list[str]) -> Iterator[tuple[str, str]]:
         """Every text with its split."""
         import pyarrow as pa
@@ -289,6 +284,11 @@ class _Stage:
             for batch in reader:
                 for text in batch.column(0).to_pylist():
                     yield text, next(rows)
+
+    def sample(self, splits: list[str]) -> Iterator[str]:
+        """Texts for a tokenizer to learn from: those of the training split, or every so many of them."""
+        texts = (text for text, split in self.documents(splits) if split == "train")
+        return islice(texts, 0, None, 1 + self._characters // _LEARNED_FROM)
 
     def remove(self) -> None:
         self._path.unlink()

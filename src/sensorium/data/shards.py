@@ -15,9 +15,9 @@ A document never spans two token files.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -111,11 +111,9 @@ class TokenShards:
             self.sentence_offsets: Offsets = np.load(folder / "sentences.npy", mmap_mode="r")
             self.document_sentences: Offsets = np.load(folder / "document_sentences.npy", mmap_mode="r")
             self.document_bytes: Offsets = np.load(folder / "bytes.npy", mmap_mode="r")
-        except (OSError, ValueError) as error:
+            self._shards = [_token_file(path, token_dtype(vocab_size)) for path in sorted(folder.glob("tokens-*.bin"))]
+        except (OSError, ValueError, EOFError) as error:
             raise DataError(f"the corpus cannot be read: {error}", where=str(folder), fix="Prepare it again") from error
-        dtype = token_dtype(vocab_size)
-        paths = sorted(folder.glob("tokens-*.bin"))
-        self._shards = [np.memmap(p, dtype=dtype, mode="r") if p.stat().st_size else np.empty(0, dtype) for p in paths]
         self._starts = np.cumsum([0, *map(len, self._shards)])
         if self._starts[-1] != self.n_tokens:
             raise DataError(
@@ -135,10 +133,20 @@ class TokenShards:
     def n_sentences(self) -> int:
         return len(self.sentence_offsets) - 1
 
-    @cached_property
+    @property
     def n_bytes(self) -> int:
         """UTF-8 bytes of the text that the tokens encode."""
         return int(self.document_bytes.sum())
+
+    def head(self, tokens: int) -> TokenShards:
+        """The first documents, up to a number of tokens; at least one."""
+        count = max(1, int((self.document_offsets[1:] <= tokens).sum()))
+        first = copy.copy(self)
+        first.document_offsets = self.document_offsets[: count + 1]
+        first.document_sentences = self.document_sentences[: count + 1]
+        first.sentence_offsets = self.sentence_offsets[: int(first.document_sentences[-1]) + 1]
+        first.document_bytes = self.document_bytes[:count]
+        return first
 
     def tokens(self, start: int, stop: int) -> Tokens:
         """Tokens from one offset to another, across documents; a view where they lie in one file."""
@@ -164,8 +172,20 @@ class TokenShards:
         return [self.tokens(start, stop) for start, stop in pairwise(ends)]
 
 
+def _token_file(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A file's tokens; an empty file cannot be mapped."""
+    return np.memmap(path, dtype=dtype, mode="r") if path.stat().st_size else np.empty(0, dtype)
+
+
 class Corpus:
     """A folder that `prepare` wrote."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    """Counts, hashes and every setting."""
+    tokenizer: Tokenizer
+    train: TokenShards
+    validation: TokenShards
 
     def __init__(self, folder: Path, manifest: dict[str, Any], tokenizer: Tokenizer) -> None:
         self.folder = folder

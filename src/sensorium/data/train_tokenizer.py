@@ -2,11 +2,15 @@
 (Kudo 2018), by the `tokenizers` library.
 
 One tokenizer serves encoders and decoders: it holds [PAD] [UNK] [CLS] [SEP] [MASK] [BOS] [EOS], ids 0 to 6.
+
+Unusual: the same texts give the same BPE and WordPiece vocabulary each time, though the library walks its tables in
+a random order; the scores of a Unigram vocabulary differ in their last digits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import regex
@@ -63,29 +67,29 @@ def parse_spec(text: str) -> TokenizerSpec:
     return TokenizerSpec(algorithm, int(size))
 
 
-def train_tokenizer(texts: Iterator[str], spec: TokenizerSpec, *, exact: bool = True) -> Tokenizer:
+def train_tokenizer(texts: Callable[[], Iterator[str]], spec: TokenizerSpec, *, exact: bool = True) -> Tokenizer:
     """Train on texts.
 
     Args:
-        texts: an iterator, read once.
+        texts: gives the texts anew at each call.
         spec: algorithm and vocabulary size, special tokens included.
         exact: raise if the texts support fewer tokens; otherwise take what they support.
 
     Raises:
-        DataError: the texts support fewer tokens than asked for.
+        DataError: the texts support fewer tokens than asked for, or need more.
     """
-    backend, trainer = _BUILDERS[spec.algorithm](spec.vocab_size)
+    backend = _BACKENDS[spec.algorithm]()
+    special = list(SPECIAL.values())
+    if spec.algorithm == "wordpiece":
+        # Else the trainer numbers these as it meets them, in a random order, and breaks ties by their numbers.
+        special += [f"##{letter}" for letter in _inner_letters(texts(), backend)]
+    pieces = (piece for text in texts() for piece in _pieces(text))
     try:
-        backend.train_from_iterator((piece for text in texts for piece in _pieces(text)), trainer)
+        backend.train_from_iterator(pieces, _trainer(spec, special))
     except Exception as error:
-        raise DataError(f"no {spec} tokenizer can be trained on this text: {error}", fix="Give it more text") from error
-    supported = backend.get_vocab_size()
-    if exact and supported < spec.vocab_size:
-        smaller = f"Use --tokenizer {spec.algorithm}:{supported} or less, or more text"
-        raise DataError(
-            f"a vocabulary of {spec.vocab_size} is larger than the text supports, which is {supported}",
-            fix=smaller if supported >= _SMALLEST[spec.algorithm] else "Give it more text, or leave --tokenizer out",
-        )
+        raise _untrainable(spec, str(error)) from error
+    _check_size(spec, backend.get_vocab_size(), exact=exact)
+    backend = _only_special(backend)
     # The mask takes the space before it along, so that "a [MASK] b" leaves no token for the lone space.
     mask = AddedToken(SPECIAL["mask"], lstrip=spec.algorithm != "wordpiece", special=True, normalized=False)
     backend.add_special_tokens([mask])
@@ -101,37 +105,80 @@ def _pieces(text: str) -> Iterator[str]:
     yield text[start:]
 
 
-def _bpe(size: int) -> tuple[Backend, trainers.Trainer]:
-    backend = Backend(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=size,
-        special_tokens=list(SPECIAL.values()),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+def _check_size(spec: TokenizerSpec, supported: int, *, exact: bool) -> None:
+    if supported > spec.vocab_size:
+        raise _untrainable(spec, f"its characters alone need {supported} tokens")
+    if exact and supported < spec.vocab_size:
+        smaller = f"Use --tokenizer {spec.algorithm}:{supported} or less, or more text"
+        raise DataError(
+            f"a vocabulary of {spec.vocab_size} is larger than the text supports, which is {supported}",
+            fix=smaller if supported >= _SMALLEST[spec.algorithm] else "Give it more text, or leave --tokenizer out",
+        )
+
+
+def _untrainable(spec: TokenizerSpec, reason: str) -> DataError:
+    return DataError(
+        f"no {spec} tokenizer can be trained on this text: {reason}",
+        fix=f"Use a larger {spec.algorithm}, or bpe, which needs no token for each character",
+    )
+
+
+def _inner_letters(texts: Iterator[str], backend: Backend) -> list[str]:
+    """The normalised characters that can stand inside a word, sorted."""
+    letters = set[str]()
+    for text in texts:
+        letters.update(text)
+    normalised = sorted(set(backend.normalizer.normalize_str("".join(sorted(letters)))))
+
+    def inside(letter: str) -> bool:
+        word = backend.normalizer.normalize_str(f"a{letter}a")
+        return len(word) == 3 and len(backend.pre_tokenizer.pre_tokenize_str(word)) == 1
+
+    return [letter for letter in normalised if inside(letter)]
+
+
+def _only_special(backend: Backend) -> Backend:
+    """The tokenizer without what only its trainer was to take for a special token."""
+    state = json.loads(backend.to_str())
+    state["added_tokens"] = [token for token in state["added_tokens"] if token["content"] in SPECIAL.values()]
+    return Backend.from_str(json.dumps(state))
+
+
+def _trainer(spec: TokenizerSpec, special: list[str]) -> trainers.Trainer:
+    if spec.algorithm == "unigram":
+        return trainers.UnigramTrainer(
+            vocab_size=spec.vocab_size, special_tokens=special, unk_token=SPECIAL["unk"], show_progress=False
+        )
+    kind = trainers.BpeTrainer if spec.algorithm == "bpe" else trainers.WordPieceTrainer
+    return kind(
+        vocab_size=spec.vocab_size,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet() if spec.algorithm == "bpe" else [],
         min_frequency=2,
         show_progress=False,
     )
-    return backend, trainer
 
 
-def _wordpiece(size: int) -> tuple[Backend, trainers.Trainer]:
+def _bpe() -> Backend:
+    backend = Backend(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    backend.decoder = decoders.ByteLevel()
+    return backend
+
+
+def _wordpiece() -> Backend:
     backend = Backend(models.WordPiece(unk_token=SPECIAL["unk"]))
     backend.normalizer = normalizers.BertNormalizer(lowercase=True, handle_chinese_chars=True)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece()
-    return backend, trainers.WordPieceTrainer(
-        vocab_size=size, special_tokens=list(SPECIAL.values()), min_frequency=2, show_progress=False
-    )
+    return backend
 
 
-def _unigram(size: int) -> tuple[Backend, trainers.Trainer]:
+def _unigram() -> Backend:
     backend = Backend(models.Unigram())
     backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
     backend.decoder = decoders.Metaspace(prepend_scheme="never")
-    return backend, trainers.UnigramTrainer(
-        vocab_size=size, special_tokens=list(SPECIAL.values()), unk_token=SPECIAL["unk"], show_progress=False
-    )
+    return backend
 
 
-_BUILDERS = {"bpe": _bpe, "wordpiece": _wordpiece, "unigram": _unigram}
+_BACKENDS = {"bpe": _bpe, "wordpiece": _wordpiece, "unigram": _unigram}
