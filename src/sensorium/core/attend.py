@@ -20,9 +20,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from sensorium.core.dropout import attend_documents
+from sensorium.core.documents import attend_documents
 from sensorium.core.mask import MaskSpec
 from sensorium.errors import CapabilityError, EngineError
+
+_SHORT = 512
+"""Tokens of a document whose scores may be held at once in training."""
 
 Backend = Literal["auto", "eager", "sdpa", "flex", "varlen"]
 Queries = Float[Tensor, "batch heads queries head_dim"]
@@ -92,8 +95,7 @@ def _eager(
     q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, bias: Bias | None, dropout_p: float
 ) -> tuple[Queries, Scores]:
     """The formula, written to be read."""
-    groups = q.shape[1] // k.shape[1]
-    k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
+    k, v = _one_a_query_head(q, k), _one_a_query_head(q, v)
     scores = q @ k.transpose(-1, -2) * scale
     if bias is not None:
         scores = scores + bias
@@ -104,6 +106,12 @@ def _eager(
     if allowed is not None:
         probs = probs.masked_fill(~allowed.any(-1, keepdim=True), 0.0)
     return F.dropout(probs, dropout_p) @ v, probs
+
+
+def _one_a_query_head(q: Queries, x: Keys) -> Float[Tensor, "batch heads keys head_dim"]:
+    """Keys or values, repeated for the query heads that share them."""
+    groups = q.shape[1] // x.shape[1]
+    return x.repeat_interleave(groups, dim=1) if groups > 1 else x
 
 
 def _sdpa(q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, bias: Bias | None, dropout_p: float) -> Queries:
@@ -158,33 +166,27 @@ def _one_by_one(
 ) -> Queries:
     """One fused call a document. `split` and `cat` keep the backward pass linear in the number of tokens; the result
     lies token by token, as the projection that follows reads it."""
+    if q.device.type == "cpu" and (dropout_p or _short_and_half(v, lengths)):
+        k, v = _one_a_query_head(q, k), _one_a_query_head(q, v)
+        return attend_documents(
+            q, k, v, lengths=lengths, causal=spec.causal, window=spec.window, scale=scale, dropout_p=dropout_p
+        )
     alone = MaskSpec(causal=spec.causal, window=spec.window)
-    if dropout_p and q.device.type == "cpu":
-        return _under_dropout(q, k, v, alone, lengths, scale, dropout_p)
     parts = zip(*(torch.split(x, list(lengths), dim=2) for x in (q, k, v)), strict=True)
     out = [_sdpa(qi, ki, vi, alone, scale, None, dropout_p).transpose(1, 2) for qi, ki, vi in parts]
     return torch.cat(out, dim=1).transpose(1, 2)
 
 
-def _under_dropout(
-    q: Queries, k: Keys, v: Keys, alone: MaskSpec, lengths: tuple[int, ...], scale: float, dropout_p: float
-) -> Queries:
-    """PyTorch's fused operator has no dropout on a CPU; its unfused one spends most of the time on drawing."""
-    groups = q.shape[1] // k.shape[1]
-    if groups > 1:
-        k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
-    dense = {n: alone.dense(n, n, q.device) for n in set(lengths)}
-    hidden = {n: None if allowed is None else ~allowed[0] for n, allowed in dense.items()}
-    return attend_documents(q, k, v, lengths=lengths, hidden=hidden, scale=scale, dropout_p=dropout_p)
+def _short_and_half(v: Keys, lengths: tuple[int, ...]) -> bool:
+    """Where PyTorch's fused operator trails the plain products on a CPU: half precision, short documents."""
+    return v.dtype == torch.bfloat16 and torch.is_grad_enabled() and max(lengths) <= _SHORT
 
 
 def _varlen_kernel(q: Queries, k: Keys, v: Keys, spec: MaskSpec, lengths: tuple[int, ...], scale: float) -> Queries:
     """PyTorch's variable-length flash kernel. Its windows count the tokens *beside* the query."""
     from torch.nn.attention.varlen import varlen_attn
 
-    groups = q.shape[1] // k.shape[1]
-    if groups > 1:
-        k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
+    k, v = _one_a_query_head(q, k), _one_a_query_head(q, v)
     query, key, value = (x[0].transpose(0, 1).contiguous() for x in (q, k, v))
     sizes = torch.tensor(lengths, dtype=torch.int32, device=q.device)
     starts = F.pad(sizes.cumsum(0, dtype=torch.int32), (1, 0))

@@ -11,7 +11,7 @@ from sensorium.core.attend import Backend, attend
 from sensorium.core.cache import KVCache
 from sensorium.core.capture import Capture
 from sensorium.core.config import AttentionConfig
-from sensorium.core.linear import Linear
+from sensorium.core.linear import Linear, for_products
 from sensorium.core.mask import MaskSpec
 from sensorium.core.norm import build_norm
 from sensorium.core.position import Angles, rotate
@@ -50,6 +50,7 @@ class Attention(nn.Module):
         self.k_norm = build_norm(config.qk_norm, config.head_dim) if config.qk_norm else None
 
     def forward(self, x: Float[Tensor, "batch seq dim"], run: Pass) -> Float[Tensor, "batch seq dim"]:
+        x = for_products(x)
         q, k, v = (self._heads(projected) for projected in (self.q(x), self.k(x), self.v(x)))
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)

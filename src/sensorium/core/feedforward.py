@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sensorium.core.config import Activation, FeedForwardConfig
-from sensorium.core.linear import Linear
+from sensorium.core.linear import Linear, for_products
 
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -42,4 +42,5 @@ class FeedForward(nn.Module):
     def forward(self, x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         if self.gate is None:
             return self.down(self.activation(self.up(x)))  # type: ignore[no-any-return]
+        x = for_products(x)
         return self.down(self.activation(self.gate(x)) * self.up(x))  # type: ignore[no-any-return]

@@ -44,6 +44,12 @@ def linear(
     return F.linear(x, weight, bias)
 
 
+def for_products(x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
+    """`x` in the precision that autocast would give it: cast once where several products read it."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
+
+
 def _skinny(x: Tensor, weight: Tensor, bias: Tensor | None, rows: int) -> Tensor:
     outputs, inputs = weight.shape
     slices = next((n for n in _SLICES if outputs % n == 0), None)

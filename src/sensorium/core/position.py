@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -29,12 +30,42 @@ def rotary_angles(config: RotaryPosition, positions: Int[Tensor, "batch seq"], d
 
 
 def rotate(x: Float[Tensor, "batch heads seq head_dim"], angles: Angles) -> Float[Tensor, "batch heads seq head_dim"]:
-    """Rotate the leading 2·half dimensions of each head; dimensions after them pass through."""
-    cos, sin = angles
+    """Rotate the leading 2·half dimensions of each head; dimensions after them pass through.
+
+    The result has the precision of `x`.
+    """
+    cos, sin = angles[0].to(x.dtype), angles[1].to(x.dtype)
+    if torch.compiler.is_compiling():
+        half = cos.shape[-1]
+        first, second, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
+        return torch.cat((first * cos - second * sin, second * cos + first * sin, rest), dim=-1)
+    rotated: Tensor = _Rotate.apply(x, cos, sin)  # type: ignore[no-untyped-call]
+    return rotated
+
+
+class _Rotate(torch.autograd.Function):
+    """A rotation's derivative is the rotation back: nothing of the size of x is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _rotated(x, cos, sin)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return _rotated(grads[0], cos, -sin), None, None
+
+
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     half = cos.shape[-1]
-    first, second, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
-    rotated = (first * cos - second * sin, second * cos + first * sin)
-    return torch.cat((*rotated, rest) if rest.shape[-1] else rotated, dim=-1)
+    out = torch.empty_like(x)
+    first, second = x[..., :half], x[..., half : 2 * half]
+    torch.mul(first, cos, out=out[..., :half]).addcmul_(second, sin, value=-1)
+    torch.mul(second, cos, out=out[..., half : 2 * half]).addcmul_(first, sin)
+    if 2 * half < x.shape[-1]:
+        out[..., 2 * half :] = x[..., 2 * half :]
+    return out
 
 
 @lru_cache(maxsize=64)
