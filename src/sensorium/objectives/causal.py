@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from sensorium.core.model import Decoder, Transformer
+from sensorium.core.model import Transformer
 from sensorium.data.shards import TokenShards
 from sensorium.data.tokenizer import Tokenizer
 from sensorium.errors import ConfigError
@@ -80,8 +80,3 @@ class CausalObjective:
             "accuracy": correct / max(count, 1),
             "bits_per_byte": nats / math.log(2) / max(n_bytes, 1),
         }
-
-    @staticmethod
-    def fits(model: Transformer) -> bool:
-        """Whether a model can be trained so."""
-        return isinstance(model, Decoder) and model.language is not None

@@ -8,14 +8,19 @@ Liger-Kernel, Hsu et al. 2024, and of cut cross-entropy, Wijmans et al. 2024).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-CHUNK_ROWS = {"cpu": 256, "cuda": 4096}
-"""Rows whose logits are held at a time: few enough for a CPU's cache, many enough for the products to be fast."""
+from sensorium.core.linear import for_products
+
+CHUNK_BYTES = {"cpu": 1 << 25, "cuda": 1 << 30}
+"""Of the fp32 logits that are held at a time: few enough for a CPU's cache, many enough for the products to be fast."""
+_FEWEST_ROWS = 128
 
 
 def linear_cross_entropy(
@@ -34,36 +39,60 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor, matrix: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
         n = len(targets)
         wanted = any(ctx.needs_input_grad[:3])
-        weight = matrix.to(features.dtype)
-        grad_features = torch.empty_like(features) if wanted else None
-        grad_matrix = torch.zeros_like(weight) if wanted else None
+        x, weight = for_products(features), for_products(matrix)
+        grad_x = torch.empty_like(x) if wanted else None
+        grad_matrix = torch.empty_like(matrix) if wanted else None
         grad_bias = torch.zeros_like(bias) if wanted and bias is not None else None
         total = features.new_zeros((), dtype=torch.float32)
-        step = _rows(features)
-        for start in range(0, n, step):
-            x, target = features[start : start + step], targets[start : start + step]
-            logits = _logits(x, weight, bias)
-            torch.log_softmax(logits, 1, out=logits)
-            total -= logits.gather(1, target[:, None]).sum()
-            if grad_features is None or grad_matrix is None:
-                continue
-            gradient = logits.exp_()
-            gradient.scatter_add_(1, target[:, None], gradient.new_full((len(target), 1), -1.0))
+        with torch.autocast(features.device.type, enabled=False):
+            scratch = _Scratch(n, weight)
+            for start, stop in scratch.chunks():
+                target = targets[start:stop]
+                logits = scratch.logits(x[start:stop], weight, bias)
+                torch.log_softmax(logits, 1, out=logits)
+                total -= logits.gather(1, target[:, None]).sum()
+                if grad_x is None or grad_matrix is None:
+                    continue
+                gradient = logits.exp_()
+                gradient.scatter_add_(1, target[:, None], gradient.new_full((len(target), 1), -1.0))
+                if grad_bias is not None:
+                    grad_bias += gradient.sum(0)
+                narrow = scratch.narrow(gradient)
+                torch.mm(narrow, weight, out=grad_x[start:stop])
+                # The mean's 1/n goes to the smaller factor.
+                shares = (features[start:stop] / n).to(x.dtype)
+                _add_product(grad_matrix, narrow.t(), shares, first=start == 0)
+            if grad_x is not None:
+                grad_x = grad_x.to(features.dtype).div_(n)
             if grad_bias is not None:
-                grad_bias += gradient.sum(0)
-            narrow = gradient.to(features.dtype)
-            torch.mm(narrow, weight, out=grad_features[start : start + step])
-            grad_matrix.addmm_(narrow.t(), x)
-        ctx.save_for_backward(grad_features, grad_matrix, grad_bias)
-        ctx.n, ctx.matrix_dtype = n, matrix.dtype
+                grad_bias /= n
+        ctx.grads = (grad_x, grad_matrix, grad_bias)
         return total / n
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None]:
-        features, matrix, bias = ctx.saved_tensors
-        scale = grads[0] / ctx.n
-        bias = None if bias is None else bias * scale.to(bias.dtype)
-        return features * scale.to(features.dtype), (matrix * scale.to(matrix.dtype)).to(ctx.matrix_dtype), bias, None
+        if ctx.grads is None:
+            raise RuntimeError("linear_cross_entropy hands its gradients on once: there is no second backward pass")
+        features, matrix, bias = ctx.grads
+        # Handed on in place, once: a copy of a vocabulary's gradient costs as much as an optimiser's step over it.
+        ctx.grads = None
+        scale = grads[0]
+        if scale.device.type != "cpu" or scale != 1:
+            for gradient in (features, matrix, bias):
+                if gradient is not None:
+                    gradient.mul_(scale)
+        return features, matrix, bias, None
+
+
+def _add_product(total: Tensor, a: Tensor, b: Tensor, *, first: bool) -> None:
+    """total += a b, in total's precision; the first product replaces what stands there."""
+    if total.dtype == a.dtype:
+        torch.addmm(total, a, b, beta=0 if first else 1, out=total)
+    elif first:
+        total.copy_(a @ b)
+    else:
+        total += a @ b
 
 
 def linear_cross_entropy_sums(
@@ -73,20 +102,41 @@ def linear_cross_entropy_sums(
     targets: Int[Tensor, " n"],
 ) -> tuple[float, int]:
     """For validation: the summed loss in nats, and how many targets were the likeliest token."""
-    weight, total, correct = matrix.to(features.dtype), 0.0, 0
-    step = _rows(features)
-    for start in range(0, len(targets), step):
-        logits = _logits(features[start : start + step], weight, bias)
-        target = targets[start : start + step]
+    x, weight = for_products(features.detach()), for_products(matrix.detach())
+    bias, total, correct = None if bias is None else bias.detach(), 0.0, 0
+    scratch = _Scratch(len(targets), weight)
+    for start, stop in scratch.chunks():
+        logits = scratch.logits(x[start:stop], weight, bias)
+        target = targets[start:stop]
         correct += int((logits.argmax(1) == target).sum())
-        total -= float(logits.detach().log_softmax(1).gather(1, target[:, None]).double().sum())
+        total -= float(logits.log_softmax(1).gather(1, target[:, None]).double().sum())
     return total, correct
 
 
-def _rows(features: Tensor) -> int:
-    return CHUNK_ROWS.get(features.device.type, CHUNK_ROWS["cuda"])
+class _Scratch:
+    """Room for a chunk's logits in fp32 and, where the product gives another precision, in that one."""
 
+    def __init__(self, n: int, weight: Tensor) -> None:
+        vocab = len(weight)
+        self._n = n
+        self._rows = min(n, max(CHUNK_BYTES.get(weight.device.type, CHUNK_BYTES["cuda"]) // (4 * vocab), _FEWEST_ROWS))
+        self._wide = weight.new_empty(self._rows, vocab, dtype=torch.float32)
+        self._narrow = self._wide if weight.dtype == torch.float32 else weight.new_empty(self._rows, vocab)
 
-def _logits(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    logits = x @ weight.t() if bias is None else torch.addmm(bias.to(x.dtype), x, weight.t())
-    return logits.float()
+    def chunks(self) -> Iterator[tuple[int, int]]:
+        """Where each chunk of rows starts and stops."""
+        return ((start, min(start + self._rows, self._n)) for start in range(0, self._n, self._rows))
+
+    def logits(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """A chunk's logits in fp32, until the next call."""
+        narrow, wide = self._narrow[: len(x)], self._wide[: len(x)]
+        if bias is None:
+            torch.mm(x, weight.t(), out=narrow)
+        else:
+            torch.addmm(bias.to(x.dtype), x, weight.t(), out=narrow)
+        return narrow if narrow.dtype == wide.dtype else wide.copy_(narrow)
+
+    def narrow(self, wide: Tensor) -> Tensor:
+        """A chunk in the products' precision."""
+        narrow = self._narrow[: len(wide)]
+        return wide if narrow.dtype == wide.dtype else narrow.copy_(wide)

@@ -1,8 +1,11 @@
 """Masked language modelling, alone or with sentence pairs (Devlin et al. 2019; Lan et al. 2020).
 
-A unit is a run of whole sentences of one document that fills the sequence. With pairs it is cut in two: the second
-part follows, or, half of the time, is a run from another document (`next`) or stands first (`order`). The cut, the
-stranger and the masks are drawn anew each epoch.
+A unit is a run of whole sentences of one document that fills the sequence. With pairs it is cut in two at the end of
+a sentence: the second part follows, or, half of the time, comes from another document (`next`) or stands first
+(`order`). The cut, the stranger and the masks are drawn anew each epoch.
+
+Unusual: nothing but the text tells a true pair from a false one. Both second parts are the whole sentences from some
+sentence on that still fit; a unit of one sentence makes no pair.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from sensorium.objectives.masking import Masking
 from sensorium.objectives.objective import Batch, Example, Ids, Loss, Units
 
 Pairs = Literal["none", "next", "order"]
+_TRIES = 16
+"""Draws of a sentence from elsewhere before a pair is left true."""
 
 
 class MaskedObjective:
@@ -70,48 +75,37 @@ class MaskedObjective:
         """One masked sequence."""
         start, stop, document = (int(x) for x in unit)
         tokens = shards.tokens(start, stop).astype(np.int64)
-        if self._pairs == "none":
-            ids, types, label = np.concatenate((self._cls, tokens, self._sep)), None, None
+        cut = None if self._pairs == "none" else self._cut(shards, start, stop, rng)
+        if cut is None:
+            ids, label = np.concatenate((self._cls, tokens, self._sep)), None
+            types = None if self._pairs == "none" else np.zeros(len(ids), dtype=np.int64)
         else:
-            first, second, label = self._pair(shards, tokens, start, document, rng)
+            first, second, label = self._pair(shards, tokens[:cut], tokens[cut:], document, rng)
             ids = np.concatenate((self._cls, first, self._sep, second, self._sep))
             types = np.repeat([0, 1], [len(first) + 2, len(second) + 1])
         maskable = (ids != self._cls[0]) & (ids != self._sep[0])
         masked, places = self._masking(ids, maskable, rng)
         return Example(ids=masked, places=places, targets=ids[places], types=types, pair=label)
 
+    def _cut(self, shards: TokenShards, start: int, stop: int, rng: np.random.Generator) -> int | None:
+        """The end of a sentence inside the run, counted from its start; None where there is none, or no other
+        document to draw from."""
+        if self._pairs == "next" and len(shards) < 2:
+            return None
+        offsets = shards.sentence_offsets
+        low = int(np.searchsorted(offsets, start, side="right"))
+        high = int(np.searchsorted(offsets, stop, side="left"))
+        return int(offsets[int(rng.integers(low, high))]) - start if high > low else None
+
     def _pair(
-        self, shards: TokenShards, tokens: Ids, start: int, document: int, rng: np.random.Generator
+        self, shards: TokenShards, first: Ids, second: Ids, document: int, rng: np.random.Generator
     ) -> tuple[Ids, Ids, int]:
-        cut = self._cut(shards, tokens, start, rng)
-        first, second = tokens[:cut], tokens[cut:]
         if rng.random() < 0.5:
             return first, second, 0
         if self._pairs == "order":
             return second, first, 1
-        return first, self._stranger(shards, document, max(len(second), 1), rng), 1
-
-    @staticmethod
-    def _cut(shards: TokenShards, tokens: Ids, start: int, rng: np.random.Generator) -> int:
-        """A sentence boundary inside the run, or any place in a single sentence."""
-        offsets = shards.sentence_offsets
-        low = int(np.searchsorted(offsets, start, side="right"))
-        high = int(np.searchsorted(offsets, start + len(tokens), side="left"))
-        if high > low:
-            return int(offsets[int(rng.integers(low, high))]) - start
-        return int(rng.integers(1, len(tokens))) if len(tokens) > 1 else 1
-
-    @staticmethod
-    def _stranger(shards: TokenShards, document: int, length: int, rng: np.random.Generator) -> Ids:
-        """A run of `length` tokens from the beginning of a sentence of another document."""
-        count = len(shards)
-        other = int(rng.integers(count - 1)) if count > 1 else document
-        other += other >= document and count > 1
-        first, last = (int(shards.document_sentences[other + i]) for i in (0, 1))
-        if first == last:
-            return np.empty(0, dtype=np.int64)
-        start = int(shards.sentence_offsets[int(rng.integers(first, last))])
-        return shards.tokens(start, min(start + length, int(shards.document_offsets[other + 1]))).astype(np.int64)
+        stranger = _stranger(shards, document, self._room - len(first), rng)
+        return (first, second, 0) if stranger is None else (first, stranger, 1)
 
     def loss(self, model: Transformer, batch: Batch) -> Loss:
         """Mean loss of the masked tokens, plus that of the pairs."""
@@ -155,7 +149,17 @@ class MaskedObjective:
             metrics["pair_accuracy"] = pair_correct / pairs
         return metrics
 
-    @staticmethod
-    def fits(model: Transformer) -> bool:
-        """Whether a model can be trained so."""
-        return isinstance(model, Encoder) and model.language is not None
+
+def _stranger(shards: TokenShards, document: int, room: int, rng: np.random.Generator) -> Ids | None:
+    """The sentences of another document, from one drawn at random on, that fit into `room` tokens; None if none do."""
+    for _ in range(_TRIES):
+        sentence = int(rng.integers(shards.n_sentences))
+        other = int(np.searchsorted(shards.document_sentences, sentence, side="right")) - 1
+        # A true second part never opens its document.
+        if other == document or sentence == shards.document_sentences[other]:
+            continue
+        ends = np.asarray(shards.sentence_offsets[sentence : int(shards.document_sentences[other + 1]) + 1])
+        last = int(np.searchsorted(ends, ends[0] + room, side="right")) - 1
+        if last > 0:
+            return shards.tokens(int(ends[0]), int(ends[last])).astype(np.int64)
+    return None

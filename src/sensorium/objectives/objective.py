@@ -46,9 +46,9 @@ class Batch:
     """Where in the packed row a token is predicted."""
     targets: Int[Tensor, " n"]
     types: Int[Tensor, "1 total"] | None
-    pairs: Int[Tensor, " examples"] | None
-    firsts: Int[Tensor, " examples"]
-    """Where each example begins."""
+    pairs: Int[Tensor, " pairs"] | None
+    firsts: Int[Tensor, " pairs"]
+    """Where each example that is a pair begins."""
 
     @property
     def tokens(self) -> int:
@@ -153,6 +153,7 @@ def collate(examples: list[Example], device: torch.device | str = "cpu") -> Batc
     """Lay examples end to end."""
     packed = pack([example.ids for example in examples], device=device)
     firsts = np.cumsum([0, *packed.lengths[:-1]])
+    paired = [i for i, example in enumerate(examples) if example.pair is not None]
 
     def tensor(arrays: list[Ids]) -> Tensor:
         return torch.from_numpy(np.concatenate(arrays)).to(device)
@@ -165,5 +166,5 @@ def collate(examples: list[Example], device: torch.device | str = "cpu") -> Batc
         targets=tensor([example.targets for example in examples]),
         types=tensor(types)[None] if types else None,
         pairs=torch.tensor(pairs, device=device) if pairs else None,
-        firsts=torch.from_numpy(firsts).to(device),
+        firsts=torch.from_numpy(firsts[paired]).to(device),
     )
