@@ -16,7 +16,7 @@ import transformers as hf
 from safetensors.torch import load_file
 
 from sensorium.data.shards import Corpus
-from sensorium.errors import ConfigError, DataError, InputError, TrainingError
+from sensorium.errors import ConfigError, DataError, InputError
 from sensorium.tasks.model import load
 from sensorium.training.recipe import list_recipes, load_recipe
 from sensorium.training.train import train
@@ -138,13 +138,6 @@ def test_ctrl_c_saves_and_says_how_to_go_on(corpus: Corpus, out: Path, small: li
     assert not (out / "config.json").exists()
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(corpus: Corpus, out: Path, small: list[str]) -> None:
-    settings = [*small, "model.kv_heads=1", "optim.kind=adamw", "optim.lr=1e30", "optim.clip=0.0", "schedule.warmup=0"]
-    with pytest.raises(TrainingError, match=r"the loss is .* at step \d+ \(epoch 0, unit \d+\)"):
-        train(corpus, recipe="llama-tiny", out=out, overrides=settings)
-    assert not (out / "config.json").exists()
-
-
 def test_what_stands_there_is_kept(corpus: Corpus, out: Path, small: list[str]) -> None:
     out.mkdir()
     (out / "mine.txt").write_text("precious")
@@ -159,10 +152,11 @@ def test_a_corpus_smaller_than_a_batch_is_refused(corpus: Corpus, out: Path) -> 
     assert not out.exists()
 
 
-def test_resuming_with_another_recipe_is_refused(corpus: Corpus, out: Path, small: list[str]) -> None:
+@pytest.mark.parametrize("setting", ["optim.kind=adamw", "model.dropout=0.5", "batch.tokens=64", "run.seed=1"])
+def test_resuming_another_run_is_refused(setting: str, corpus: Corpus, out: Path, small: list[str]) -> None:
     train(corpus, recipe="bert-tiny", out=out, overrides=small)
-    with pytest.raises(InputError, match=r"optim\.lr=0\.002, not 0\.1"):
-        train(corpus, recipe="bert-tiny", out=out, overrides=[*small, "optim.lr=0.1"], resume=True)
+    with pytest.raises(InputError, match=rf"the run was started with {setting.split('=')[0]}=.*--set"):
+        train(corpus, recipe="bert-tiny", out=out, overrides=[*small, setting], resume=True)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,9 @@ from sensorium.inference.fixtures import write_fixtures
 from sensorium.training.recipe import Recipe
 from sensorium.training.state import Progress
 
+_LISTED = 100
+"""The most text files that a model names as its source."""
+
 
 def export(
     out: Path, model: Transformer, corpus: Corpus, recipe: Recipe, metrics: dict[str, float], at: Progress
@@ -36,7 +39,7 @@ def export(
         shutil.rmtree(part, ignore_errors=True)
         try:
             part.mkdir(parents=True)
-            _write(part, out.name, model, corpus, recipe, metrics, at)
+            _write(part, out.resolve().name, model, corpus, recipe, metrics, at)
             (out / "config.json").unlink(missing_ok=True)
             for name in sorted((path.name for path in part.iterdir()), key=lambda name: name == "config.json"):
                 os.replace(part / name, out / name)
@@ -76,7 +79,8 @@ def _provenance(
             "fingerprint": corpus.fingerprint,
             "splits": {split: corpus.manifest["splits"][split] for split in SPLITS},
             "tokenizer": corpus.manifest["tokenizer"],
-            "files": corpus.manifest["input"]["files"][:100],
+            "files": corpus.manifest["input"]["files"][:_LISTED],
+            "n_files": len(corpus.manifest["input"]["files"]),
         },
     }
 
@@ -87,6 +91,9 @@ def _card(name: str, kind: Kind, facts: dict[str, Any]) -> str:
     numbers = "\n".join(f"| {key.replace('_', ' ')} | {value:.4f} |" for key, value in facts["metrics"].items())
     files = "\n".join(f"- `{file['path']}`, {file['bytes']:,} bytes, xxh3 `{file['xxh3_128']}`"
                       for file in facts["corpus"]["files"])  # fmt: skip
+    left_out = facts["corpus"]["n_files"] - len(facts["corpus"]["files"])
+    if left_out:
+        files += f"\n- and {left_out:,} more, which the corpus's manifest.json names"
     task = "fill-mask" if kind == "encoder" else "text-generation"
     call = 'fill_mask("This is a [MASK] example.")' if kind == "encoder" else 'generate("Once upon a time")'
     return f"""---
@@ -111,6 +118,15 @@ sm.load("{name}").{call}
 
 Stock `transformers` opens the folder too.
 
+## Training
+
+| setting | value |
+|---|---|
+| optimiser | {_settings(recipe["optim"])} |
+| schedule | {_settings(recipe["schedule"])} |
+| batch | {_settings(recipe["batch"])} |
+| seed | {recipe["run"]["seed"]} |
+
 ## Validation
 
 | metric | value |
@@ -122,7 +138,14 @@ Losses are in nats a token. Validation text: {splits["validation"]["documents"]:
 ## Data
 
 {splits["train"]["documents"]:,} documents, {splits["train"]["tokens"]:,} tokens, {splits["train"]["bytes"]:,} bytes of
-training text. What the model says reflects these texts; it was not tuned to be helpful or harmless.
+training text, corpus `{facts["corpus"]["fingerprint"]}`.
+What the model says reflects these texts; it was not tuned to be helpful or harmless.
 
 {files}
 """
+
+
+def _settings(section: dict[str, Any]) -> str:
+    """A section of the recipe in a line: its kind, if it has one, then the rest."""
+    rest = ", ".join(f"{key} {value}" for key, value in section.items() if key != "kind")
+    return f"{section['kind']}, {rest}" if "kind" in section else rest

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +20,11 @@ from sensorium.data.shards import TokenShards
 from sensorium.errors import TrainingError
 from sensorium.objectives.objective import Objective, Stream, one_pass
 from sensorium.progress import Advance, progress
-from sensorium.training.optim import learning_rate
+from sensorium.training.memory import keep_freed_memory
+from sensorium.training.optim import learning_rate, set_rates
 from sensorium.training.recipe import Recipe
 from sensorium.training.record import Record, Row, peak_flops, plot_loss
-from sensorium.training.state import Progress, save_state
+from sensorium.training.state import Progress, newest_state, save_state
 
 LOG_EVERY = 10
 
@@ -61,25 +60,19 @@ class Loop:
     folder: Path
     device: torch.device
     at: Progress
-    _rates: list[list[float]] = field(init=False, default_factory=list)
 
     def run(self, *, show_progress: bool | None = None) -> dict[str, float]:
         """Train to the end; the last validation metrics (training loss, where there is no validation text).
 
         Raises:
-            TrainingError: the loss is not finite.
+            TrainingError: the loss or its gradient is not finite.
             TrainingInterruptedError: Ctrl-C or SIGTERM; the state is saved.
             DiskError: the disk is full.
         """
         recipe, stream = self.recipe, self._stream()
-        # A resumed optimiser carries the rate of its last step: the recipe's own is the base.
-        self._rates = [
-            [recipe.optim.lr if type(o).__name__ == "AdamW" else recipe.optim.muon_lr for _ in o.param_groups]
-            for o in self.optimizers
-        ]
         record = Record(self.folder, step=self.at.step)
         metrics: dict[str, float] = {}
-        _keep_freed_memory()
+        keep_freed_memory()
         title = f"training ({recipe.model.family})"
         with _stop_signals() as stop, progress(title, 1.0, done=self.share(), show=show_progress) as advance:
             meter = _Meter(self)
@@ -124,26 +117,15 @@ class Loop:
         start = time.perf_counter()
         recipe = self.recipe
         self.model.train()
-        factor = learning_rate(recipe.schedule, step=self.at.step, progress=self.share())
-        for optimizer, rates in zip(self.optimizers, self._rates, strict=True):
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * factor
-        place, total, tokens = (stream.epoch, stream.unit), 0.0, 0
-        for _ in range(recipe.batch.accumulate):
-            batch = stream.next(self.device)
-            tokens += batch.tokens
-            with self.autocast():
-                loss = self.objective.loss(self.model, batch).total / recipe.batch.accumulate
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += float(loss.detach())
-        if not math.isfinite(total):
-            raise TrainingError(
-                f"the loss is {total} at step {self.at.step + 1} (epoch {place[0]}, unit {place[1]})",
-                where=str(self.folder),
-                fix="Lower optim.lr, or look at that batch; the last saved state is good, and --resume goes on from it",
-            )
+        set_rates(self.optimizers, learning_rate(recipe.schedule, step=self.at.step, progress=self.share()))
+        place = stream.epoch, stream.unit
+        loss, tokens = self._gradients(stream)
+        self._check("the loss", loss, place)
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        self._check("the norm of the gradient", float(norm), place)
         if recipe.optim.clip:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.optim.clip)
+            torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), recipe.optim.clip, norm)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -151,7 +133,34 @@ class Loop:
         self.at.tokens += tokens
         self.at.seconds += time.perf_counter() - start
         self.at.epoch, self.at.unit = stream.epoch, stream.unit
-        return total
+        return loss
+
+    def _gradients(self, stream: Stream) -> tuple[float, int]:
+        """Add up the gradients of a step's batches; their mean loss, and how many tokens they hold.
+
+        Each pass weighs as much as it predicts, so that many small ones are one large one.
+        """
+        batches = [stream.next(self.device) for _ in range(self.recipe.batch.accumulate)]
+        predicted, total = sum(len(batch.targets) for batch in batches), 0.0
+        for batch in batches:
+            share = len(batch.targets) / predicted if predicted else 1 / len(batches)
+            with self.autocast():
+                loss = self.objective.loss(self.model, batch).total * share
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+        return total, sum(batch.tokens for batch in batches)
+
+    def _check(self, what: str, value: float, place: tuple[int, int]) -> None:
+        """Stop before a step that would spoil the weights."""
+        if math.isfinite(value):
+            return
+        state = newest_state(self.folder)
+        then = f"--resume goes on from {state.name}" if state else "no state is saved yet: --resume starts anew"
+        raise TrainingError(
+            f"{what} is {value} at step {self.at.step + 1} (epoch {place[0]}, unit {place[1]})",
+            where=str(self.folder),
+            fix=f"Lower optim.lr by --set, or look at that batch; {then}",
+        )
 
     def autocast(self) -> AbstractContextManager[Any]:
         """bf16 where the recipe and the hardware say so."""
@@ -163,7 +172,7 @@ class Loop:
         if not len(self.validation):
             return {}
         self.model.eval()
-        shards = Head(self.validation, self.recipe.run.eval_tokens)
+        shards = self.validation.head(self.recipe.run.eval_tokens)
         with self.autocast():
             batches = one_pass(
                 self.objective, shards, tokens=self.recipe.batch.tokens, seed=self.recipe.run.seed, device=self.device
@@ -180,18 +189,6 @@ class Loop:
                 if row["split"] == split:
                     return {key: value for key, value in row.items() if isinstance(value, float)}
         return {}
-
-
-class Head(TokenShards):
-    """The first documents of a split, up to a number of tokens; at least one."""
-
-    def __init__(self, whole: TokenShards, tokens: int) -> None:
-        self.__dict__.update({key: value for key, value in whole.__dict__.items() if key != "n_bytes"})
-        ends = whole.document_offsets[1:]
-        count = max(1, int((ends <= tokens).sum()))
-        self.document_offsets = whole.document_offsets[: count + 1]
-        self.document_sentences = whole.document_sentences[: count + 1]
-        self.document_bytes = whole.document_bytes[:count]
 
 
 class _Meter:
@@ -255,15 +252,3 @@ def _stop_signals() -> Iterator[threading.Event]:
     finally:
         for number in numbers:
             signal.signal(number, before[number])
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep large freed blocks: a training step allocates the same ones again and again, and giving their
-    pages back to the system each time costs about a tenth of the step."""
-    if sys.platform != "linux":
-        return
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        trim_threshold, mmap_threshold = -1, -3
-        libc.mallopt(mmap_threshold, 1 << 30)
-        libc.mallopt(trim_threshold, (1 << 31) - 1)

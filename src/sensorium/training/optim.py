@@ -92,9 +92,20 @@ def build_optimizers(model: Transformer, recipe: OptimRecipe) -> list[torch.opti
         {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0},
     ]
     adamw = torch.optim.AdamW(groups, lr=recipe.lr, betas=(recipe.beta1, recipe.beta2), eps=recipe.eps, fused=True)
-    if not hidden:
-        return [adamw]
-    return [adamw, Muon(hidden, lr=recipe.muon_lr, weight_decay=recipe.weight_decay)]
+    optimizers: list[torch.optim.Optimizer] = [adamw]
+    if hidden:
+        optimizers.append(Muon(hidden, lr=recipe.muon_lr, weight_decay=recipe.weight_decay))
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["base_lr"] = group["lr"]
+    return optimizers
+
+
+def set_rates(optimizers: Iterable[torch.optim.Optimizer], factor: float) -> None:
+    """Set each group's learning rate to its base, the recipe's own, times the schedule's factor."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor
 
 
 def learning_rate(recipe: ScheduleRecipe, *, step: int, progress: float) -> float:

@@ -67,6 +67,8 @@ class ModelRecipe:
     kv_heads: int | None = None
     """Key/value heads, where fewer than heads (llama)."""
     dropout: float = 0.0
+    """llama: of the attention weights, the only place where the family has any. bert and gpt2: of the embeddings and of
+    what each half of a block adds, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +168,7 @@ class Recipe:
                 f"objective.kind={self.objective.kind!r} does not fit model.family={self.model.family!r}",
                 fix="bert is trained by masked, llama and gpt2 by causal",
             )
+        self._check_unused()
         if self.objective.kind == "causal" and self.objective.pairs != "none":
             raise ConfigError(
                 f"objective.pairs={self.objective.pairs!r} does not fit objective.kind='causal'",
@@ -198,6 +201,23 @@ class Recipe:
                 f"model.dim / model.heads = {model.dim // model.heads} is odd, and llama rotates pairs of dimensions",
                 fix="Change one of them",
             )
+
+    def _check_unused(self) -> None:
+        """Refuse what would do nothing."""
+        model, objective = self.model, self.objective
+        if model.family != "llama" and model.kv_heads not in (None, model.heads):
+            raise ConfigError(
+                f"model.kv_heads={model.kv_heads} does nothing in model.family={model.family!r}",
+                fix="Only llama has fewer of them than heads; leave it out, or set it to model.heads",
+            )
+        if objective.kind == "causal":
+            for field_ in dataclasses.fields(objective):
+                value = getattr(objective, field_.name)
+                if field_.name in ("mask_rate", "masking") and value != field_.default:
+                    raise ConfigError(
+                        f"objective.{field_.name}={value!r} does nothing with objective.kind='causal'",
+                        fix=f"Nothing is masked there; leave it out, or set it to {field_.default}",
+                    )
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from sensorium.files import write_text
+
 Row = dict[str, float | int | str]
 
 
@@ -24,7 +26,7 @@ class Record:
     def __init__(self, folder: Path, *, step: int) -> None:
         self._path = folder / "metrics.jsonl"
         self.rows = [row for row in read_metrics(self._path) if int(row["step"]) <= step]
-        self._path.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
+        write_text(self._path, "".join(json.dumps(row) + "\n" for row in self.rows))
         self._file = self._path.open("a", encoding="utf-8")
         self._board = _tensorboard(folder / "tensorboard", step)
 
@@ -45,14 +47,19 @@ class Record:
 
 
 def read_metrics(path: Path) -> list[Row]:
-    """The rows of a metrics.jsonl; a last line cut short by a crash is left out."""
-    rows: list[Row] = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
+    """The rows of a metrics.jsonl; a line that is none (a last one cut short by a crash, a damaged one) is left out."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    return [row for line in lines if (row := _row(line)) is not None]
+
+
+def _row(line: str) -> Row | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    numbers = ("step", "tokens", "loss")
+    whole = isinstance(row, dict) and isinstance(row.get("split"), str)
+    return row if whole and all(type(row.get(key)) in (int, float) for key in numbers) else None
 
 
 def _tensorboard(folder: Path, step: int) -> Any:

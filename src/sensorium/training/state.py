@@ -85,10 +85,18 @@ def load_state(path: Path, model: nn.Module, optimizers: list[torch.optim.Optimi
     try:
         model.load_state_dict(state["model"])
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+            _load_optimizer(optimizer, saved)
     except (RuntimeError, ValueError, KeyError) as error:
         raise TrainingError(f"the state does not fit this run: {error}", where=str(path)) from error
     torch.set_rng_state(state["rng"].cpu())
     if state["device_rng"] is not None and device.type == "cuda":
         torch.cuda.set_rng_state(state["device_rng"].cpu(), device)
     return Progress(**state["progress"])
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Take over the averages, but no settings: those are the recipe's, which may have been changed."""
+    settings = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(saved)
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group.update(own)

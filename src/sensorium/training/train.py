@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -19,16 +18,20 @@ from sensorium.data.shards import Corpus
 from sensorium.errors import CheckpointError, DataError, InputError
 from sensorium.families import bert, gpt2, llama
 from sensorium.families.checkpoint import read_model
-from sensorium.files import StrPath, disk_errors, read_json, refuse_existing, write_json
+from sensorium.files import StrPath, disk_errors
 from sensorium.objectives.causal import CausalObjective
 from sensorium.objectives.masked import MaskedObjective
 from sensorium.objectives.masking import Masking
 from sensorium.training.export import export
+from sensorium.training.folder import open_run
 from sensorium.training.loop import Loop
 from sensorium.training.optim import build_optimizers
 from sensorium.training.recipe import Recipe, load_recipe
 from sensorium.training.start import start
-from sensorium.training.state import Progress, load_state, newest_state
+from sensorium.training.state import Progress, load_state
+
+_LEAST_TOKENS = 64
+"""Below this no batch is small enough to be worth naming."""
 
 
 @dataclass(frozen=True)
@@ -63,21 +66,24 @@ def train(
         recipe: a recipe, its name, or a TOML file.
         out: the model folder to make.
         overrides: "section.key=value", on top of the recipe.
-        resume: go on with an interrupted run of the same recipe and corpus; a new run starts if there is none.
-        force: replace what stands at `out`.
+        resume: go on with a run of the same recipe and corpus; a new run starts if there is none. `optim` but for its
+            kind, `schedule`, and the length and the intervals of `run` may be other than before.
+        force: replace the model or the run that stands at `out`; other files there stay.
         init: start from the weights of this model folder, of the same size and vocabulary.
         device: "auto" takes a GPU if there is one.
         compile: compile the feed-forward networks with `torch.compile`.
         show_progress: None shows a bar if stderr is a terminal.
 
     Raises:
-        InputError: an unknown recipe, or `out` exists.
+        InputError: an unknown recipe; `out` exists, or is not ours to replace; both `resume` and `force`.
         ConfigError: a wrong key or value in the recipe.
         DataError: the corpus is smaller than one batch.
         CheckpointError: `init` or the state to resume does not fit.
         TrainingError: the loss is not finite; the run was interrupted.
         DiskError: the disk is full or may not be written.
     """
+    if resume and force:
+        raise InputError("--resume goes on with a run, --force replaces it", where=str(out), fix="Choose one of them")
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
     corpus = corpus if isinstance(corpus, Corpus) else Corpus.open(corpus)
     out = Path(out)
@@ -91,7 +97,7 @@ def train(
         for block in model.stack.blocks:
             block.get_submodule("feedforward").compile(dynamic=True)
     optimizers = build_optimizers(model, chosen.optim)
-    state = _open_run(out, chosen, corpus, resume=resume, force=force)
+    state = open_run(out, chosen, corpus, resume=resume, force=force)
     at = Progress() if state is None else load_state(state, model, optimizers, target)
     loop = Loop(
         recipe=chosen,
@@ -132,11 +138,13 @@ def _objective(recipe: Recipe, corpus: Corpus) -> CausalObjective | MaskedObject
 def _enough(recipe: Recipe, corpus: Corpus) -> None:
     tokens, wanted = corpus.train.n_tokens, recipe.batch.tokens
     if tokens < wanted:
+        smaller = (
+            f", or try --set batch.tokens={tokens // 4} --set batch.seq_len={min(recipe.batch.seq_len, tokens // 4)}"
+        )
         raise DataError(
             f"the training text has {tokens} tokens, one batch takes {wanted}",
             where=str(corpus.folder),
-            fix=f"Prepare more text, or try --set batch.tokens={max(tokens // 4, 16)} "
-            f"--set batch.seq_len={max(min(recipe.batch.seq_len, tokens // 4), 16)}",
+            fix=f"Prepare more text{smaller if tokens >= _LEAST_TOKENS else ''}",
         )
     if recipe.objective.pairs == "next" and len(corpus.train) < 2:
         raise DataError(
@@ -144,56 +152,6 @@ def _enough(recipe: Recipe, corpus: Corpus) -> None:
             where=str(corpus.folder),
             fix="Prepare more documents, or use --set objective.pairs=order",
         )
-
-
-def _open_run(out: Path, recipe: Recipe, corpus: Corpus, *, resume: bool, force: bool) -> Path | None:
-    """Make the run's folder, or find the state to resume from."""
-    run = out / "run"
-    identity: dict[str, Any] = {"recipe": recipe.to_dict(), "corpus": corpus.fingerprint}
-    known = run / "run.json"
-    if resume and known.is_file():
-        _same_run(read_json(known), identity, known)
-        return newest_state(run)
-    if not resume or not _only_run(out):
-        try:
-            refuse_existing(out, force=force)
-        except InputError as error:
-            raise InputError(
-                "already exists",
-                where=str(out),
-                fix="Go on with it by --resume, replace it by --force, or choose another --out",
-            ) from error
-    with disk_errors(out):
-        run.mkdir(parents=True, exist_ok=True)
-        for old in (*run.glob("state-*"), run / "metrics.jsonl"):
-            old.unlink(missing_ok=True)
-    write_json(known, identity)
-    return None
-
-
-def _only_run(out: Path) -> bool:
-    """Nothing but what an interrupted start left."""
-    return not out.exists() or {path.name for path in out.iterdir()} <= {"run"}
-
-
-def _same_run(known: dict[str, Any], identity: dict[str, Any], path: Path) -> None:
-    if known.get("corpus") != identity["corpus"]:
-        raise InputError("the run was started on another corpus", where=str(path), fix="Give that corpus, or --force")
-    old, new = _flat(known.get("recipe") or {}), _flat(identity["recipe"])
-    for key in old.keys() | new.keys():
-        if old.get(key) != new.get(key):
-            raise InputError(
-                f"the run was started with {key}={old.get(key)!r}, not {new.get(key)!r}",
-                where=str(path),
-                fix=f"Add --set {key}={old.get(key)}, or start anew with --force",
-            )
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _model(recipe: Recipe, corpus: Corpus, init: StrPath | None) -> Transformer:

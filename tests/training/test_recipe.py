@@ -1,0 +1,27 @@
+"""A recipe refuses what would do nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from sensorium.errors import ConfigError
+from sensorium.training.recipe import load_recipe
+
+
+@pytest.mark.parametrize(
+    ("recipe", "override", "message"),
+    [
+        ("bert-mini", "model.kv_heads=1", "model.kv_heads=1 does nothing in model.family='bert'"),
+        ("gpt2-mini", "model.kv_heads=2", "model.kv_heads=2 does nothing in model.family='gpt2'"),
+        ("llama-mini", "objective.mask_rate=0.3", "objective.mask_rate=0.3 does nothing with objective.kind='causal'"),
+        ("gpt2-mini", "objective.masking=word", "objective.masking='word' does nothing.*set it to token"),
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_refused(recipe: str, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(recipe, [override])
+
+
+def test_a_setting_that_says_what_holds_anyway_is_taken() -> None:
+    heads = load_recipe("gpt2-mini").model.heads
+    assert load_recipe("gpt2-mini", [f"model.kv_heads={heads}", "objective.mask_rate=0.15"]).model.kv_heads == heads
