@@ -14,12 +14,15 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal, get_args
 
 ROUNDS = 3
+
+Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -57,14 +60,16 @@ def side(module: str, name: str, *arguments: str) -> dict[str, float]:
 
 
 def report(
-    title: str, *, peer: str, unit: str, comparison: Comparison, target: float, notes: Sequence[str] = ()
+    title: str, *, peers: Mapping[str, Comparison], unit: str, targets: Sequence[float], notes: Sequence[str] = ()
 ) -> None:
-    """Print the claim as Markdown."""
-    ours, theirs = (statistics.median(rates) for rates in (comparison.ours, comparison.theirs))
+    """Print as Markdown how we compare with each peer, beside what is claimed."""
+    ours = next(iter(peers.values())).ours
     print(f"### {title}\n")
-    print(f"| | {unit}, median of {len(comparison.ours)} rounds |\n|---|---|")
-    print(f"| Sensorium | {ours:,.1f} |\n| {peer} | {theirs:,.1f} |")
-    print(f"| ratio (lowest–highest round) | {comparison.ratio} |\n| claimed | ≥ {target:g}× |\n")
+    print(f"| median of {len(ours)} rounds | {unit} | ratio (lowest–highest round) | claimed |\n|---|---|---|---|")
+    print(f"| Sensorium | {statistics.median(ours):,.1f} | | |")
+    for (name, comparison), target in zip(peers.items(), targets, strict=True):
+        print(f"| {name} | {statistics.median(comparison.theirs):,.1f} | {comparison.ratio} | ≥ {target:g}× |")
+    print()
     for note in notes:
         print(f"- {note}")
     print(f"\n{machine()}\n", flush=True)
@@ -74,7 +79,7 @@ def machine() -> str:
     """One line on where this was measured."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "numpy"))
     where = f"{_cpu()}, {os.cpu_count()} cores, {threads()} threads"
-    return f"*{where}; Python {platform.python_version()}, {packages}; fp32.*"
+    return f"*{where}; Python {platform.python_version()}, {packages}.*"
 
 
 def threads() -> int:
@@ -95,13 +100,36 @@ def _cpu() -> str:
     return f"{lines.get('model name', 'unknown processor').strip()} ({vectors})"
 
 
-def take_turns(module: str, ours: Callable[[], float], theirs: Callable[[], float]) -> Comparison | None:
-    """Each side in fresh processes of this same script; None in such a process, once it has printed its rate."""
+Rate = Callable[[Precision], float]
+
+
+@dataclass(frozen=True)
+class Turns:
+    """What the rounds of a training benchmark gave."""
+
+    precision: Precision
+    comparisons: dict[str, Comparison]
+    """By peer; the same rounds of ours serve them all."""
+
+
+def take_turns(module: str, ours: Rate, peers: Mapping[str, Rate]) -> Turns | None:
+    """Each side in fresh processes of this same script; None in such a process, once it has printed its rate.
+
+    Args:
+        module: this script.
+        ours: our rate in a precision.
+        peers: the rates of what we are compared with, by name.
+    """
     parser = argparse.ArgumentParser()
-    parser.add_argument("--side", choices=["ours", "theirs"])
+    parser.add_argument("--side", choices=["ours", *peers])
+    parser.add_argument("--precision", choices=get_args(Precision), default="fp32")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     given = parser.parse_args()
+    precision: Precision = given.precision
     if given.side is not None:
-        print(json.dumps({"rate": (ours if given.side == "ours" else theirs)()}))
+        print(json.dumps({"rate": {"ours": ours, **peers}[given.side](precision)}))
         return None
-    return interleave(lambda: side(module, "ours")["rate"], lambda: side(module, "theirs")["rate"], rounds=given.rounds)
+    names = ["ours", *peers]
+    rounds = [[side(module, name, "--precision", precision)["rate"] for name in names] for _ in range(given.rounds)]
+    mine, *others = zip(*rounds, strict=True)
+    return Turns(precision, {name: Comparison(mine, rates) for name, rates in zip(peers, others, strict=True)})

@@ -68,10 +68,9 @@ def main(count: int = COUNT) -> None:
     same = sum(a == b for a, b in zip(found["ours"], found["theirs"], strict=True))
     report(
         f"Fill-mask, {count:,} texts of 4 to 128 words, 6 × 384",
-        peer=f"transformers pipeline, batch {best}",
+        peers={f"transformers pipeline, batch {best}": comparison},
         unit="texts/s",
-        comparison=comparison,
-        target=3.0,
+        targets=[3.0],
         notes=[f"{same:,} of {count:,} first candidates are the same"],
     )
 

@@ -30,10 +30,10 @@ def rate(work: float, run: Callable[[], object], *, seconds: float = _SECONDS) -
     return work / statistics.median(took)
 
 
-def gemm(size: int = 2048) -> float:
-    """GFLOP/s of a square fp32 product."""
-    a, b = torch.randn(size, size), torch.randn(size, size)
-    out = torch.empty(size, size)
+def gemm(dtype: torch.dtype, size: int = 2048) -> float:
+    """GFLOP/s of a square product."""
+    a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
+    out = torch.empty(size, size, dtype=dtype)
     return rate(2 * size**3 / 1e9, lambda: torch.mm(a, b, out=out))
 
 
@@ -51,9 +51,10 @@ def matrix_vector(rows: int = 49152, columns: int = 576) -> float:
 
 
 def main() -> None:
-    """Print the three rates."""
+    """Print the rates."""
     print("### Physical limits\n\n| | |\n|---|---|")
-    print(f"| fp32 matrix product, 2048³ | {gemm():,.0f} GFLOP/s |")
+    print(f"| fp32 matrix product, 2048³ | {gemm(torch.float32):,.0f} GFLOP/s |")
+    print(f"| bf16 matrix product, 2048³ | {gemm(torch.bfloat16):,.0f} GFLOP/s |")
     print(f"| reading memory (sum of 512 MiB) | {reading():,.1f} GB/s |")
     print(f"| matrix–vector product, 49,152 × 576 | {matrix_vector():,.1f} GB/s |")
     print(f"\n{machine()}\n")

@@ -6,20 +6,39 @@ import json
 import tempfile
 from pathlib import Path
 
+import torch
+
+from benchmarks.limits import gemm
+from sensorium.core.count import training_flops
 from sensorium.training.loop import LOG_EVERY
 from sensorium.training.recipe import Recipe
+from sensorium.training.train import model_config
+
+_WARMUP = 2
+"""Logged stretches of steps that are not counted."""
 
 
 def tokens_per_second(corpus: Path, recipe: Recipe) -> float:
-    """Tokens a second of every logged stretch of steps but the first, which warms up; the median of them."""
+    """Tokens a second, the median over the logged stretches of steps; the first two warm up."""
     import statistics
 
     import sensorium as sm
 
-    if recipe.run.steps < 2 * LOG_EVERY:
-        raise ValueError(f"the recipe must run {2 * LOG_EVERY} steps at least")
+    if recipe.run.steps <= _WARMUP * LOG_EVERY:
+        raise ValueError(f"the recipe must run more than {_WARMUP * LOG_EVERY} steps")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         sm.train(corpus, recipe=recipe, out=out, show_progress=False)
         rows = [json.loads(line) for line in (out / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    return statistics.median(row["tokens_per_second"] for row in rows[1:] if row["split"] == "train")
+    return statistics.median([row["tokens_per_second"] for row in rows if row["split"] == "train"][_WARMUP:])
+
+
+def limit(corpus: Path, recipe: Recipe) -> str:
+    """What the rate of matrix products alone allows on this machine, in words."""
+    import sensorium as sm
+
+    model = model_config(recipe, sm.Corpus.open(corpus).tokenizer.vocab_size)
+    predicted = recipe.objective.mask_rate if recipe.objective.kind == "masked" else 1.0
+    rate = gemm(torch.bfloat16 if recipe.run.precision == "bf16" else torch.float32)
+    allowed = 1e9 * rate / training_flops(model, length=recipe.batch.seq_len, logits=predicted)
+    return f"a {recipe.run.precision} product runs at {rate:,.0f} GFLOP/s, which allows {allowed:,.0f} tokens/s"

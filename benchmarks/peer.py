@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 
+from benchmarks.common import Precision
+
 
 class _Clock(TrainerCallback):
     """Time between the end of the warm-up steps and the last step."""
@@ -29,7 +31,15 @@ class _Clock(TrainerCallback):
 
 
 def tokens_per_second(
-    model: PreTrainedModel, dataset: Any, collator: Any, *, batch: int, steps: int, warmup: int, by_length: bool
+    model: PreTrainedModel,
+    dataset: Any,
+    collator: Any,
+    *,
+    batch: int,
+    steps: int,
+    warmup: int,
+    precision: Precision,
+    by_length: bool = False,
 ) -> float:
     """Real tokens (padding not counted) a second over the timed steps."""
     logging.disable(logging.WARNING)
@@ -47,6 +57,7 @@ def tokens_per_second(
             optim="adamw_torch_fused",
             learning_rate=5e-4,
             train_sampling_strategy="group_by_length" if by_length else "random",
+            bf16=precision == "bf16",
             logging_strategy="no",
             save_strategy="no",
             report_to="none",

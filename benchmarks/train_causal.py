@@ -1,8 +1,8 @@
 """Causal training, 6 × 384, 256 tokens: against stock LlamaForCausalLM in the HF `Trainer`.
 
-    python -m benchmarks.train_causal
+    python -m benchmarks.train_causal [--precision bf16]
 
-Both train the same Llama (6 × 384, vocabulary 8,000) in fp32 with AdamW on the chapters of Jane Austen's novels:
+Both train the same Llama (6 × 384, vocabulary 8,000) with AdamW on the chapters of Jane Austen's novels:
 ours cuts documents and keeps them apart, the peer gets one packed stream in blocks of 256, without any padding.
 """
 
@@ -11,11 +11,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks import ours as sensorium_side
-from benchmarks.common import report, take_turns
+from benchmarks.common import Precision, report, take_turns
 from benchmarks.data import prepared
 from sensorium.training.recipe import Recipe, recipe_from_dict
 
-BLOCKS, SEQ_LEN, STEPS, WARMUP = 8, 256, 8, 4
+BLOCKS, SEQ_LEN, STEPS, WARMUP = 8, 256, 12, 6
 
 
 def corpus() -> Path:
@@ -23,7 +23,7 @@ def corpus() -> Path:
     return prepared("austen-chapters", tokenizer="bpe:8000", documents=True)
 
 
-def recipe() -> Recipe:
+def recipe(precision: Precision) -> Recipe:
     """The same model and batch for our side."""
     return recipe_from_dict(
         {
@@ -33,17 +33,17 @@ def recipe() -> Recipe:
             },
             "objective": {"kind": "causal"},
             "batch": {"seq_len": SEQ_LEN, "tokens": BLOCKS * SEQ_LEN},
-            "run": {"steps": 20, "eval_tokens": 1000, "precision": "fp32"},
+            "run": {"steps": 40, "eval_tokens": 1000, "precision": precision},
         }
     )  # fmt: skip
 
 
-def ours() -> float:
+def ours(precision: Precision) -> float:
     """Tokens a second of `sensorium.train`."""
-    return sensorium_side.tokens_per_second(corpus(), recipe())
+    return sensorium_side.tokens_per_second(corpus(), recipe(precision))
 
 
-def theirs() -> float:
+def theirs(precision: Precision) -> float:
     """Tokens a second of stock LlamaForCausalLM in the Trainer."""
     from transformers import LlamaConfig, LlamaForCausalLM, default_data_collator
 
@@ -62,20 +62,20 @@ def theirs() -> float:
         )
     )  # fmt: skip
     return tokens_per_second(
-        model, rows, default_data_collator, batch=BLOCKS, steps=STEPS, warmup=WARMUP, by_length=False
+        model, rows, default_data_collator, batch=BLOCKS, steps=STEPS, warmup=WARMUP, precision=precision
     )
 
 
 def main() -> None:
     """Both sides in turn."""
-    comparison = take_turns("benchmarks.train_causal", ours, theirs)
-    if comparison is not None:
+    turns = take_turns("benchmarks.train_causal", ours, {"packed": theirs})
+    if turns is not None:
         report(
-            "Causal training, 6 × 384, 256 tokens, vocabulary 8,000",
-            peer="transformers `Trainer`, packed blocks",
+            f"Causal training, 6 × 384, 256 tokens, vocabulary 8,000, {turns.precision}",
+            peers={"`Trainer`, packed blocks": turns.comparisons["packed"]},
             unit="tokens/s",
-            comparison=comparison,
-            target=1.5,
+            targets=[1.5],
+            notes=[sensorium_side.limit(corpus(), recipe(turns.precision))],
         )
 
 
