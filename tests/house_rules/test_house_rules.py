@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
-EXTRAS = ("transformers", "gguf", "zstandard", "tensorboard", "sentencepiece", "huggingface_hub", "pytest", "sklearn")
+EXTRAS = ("transformers", "gguf", "tensorboard", "sentencepiece", "huggingface_hub", "pytest")
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 class Missing:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sensorium.cli.printing import print_json
+
+if TYPE_CHECKING:
+    from sensorium.tasks.generate import GenerateOptions
 
 
 def generate(
@@ -29,40 +32,26 @@ def generate(
     from sensorium.tasks.model import load
 
     lm = load(model)
-    if stream and not json:
-        chunks = lm.stream(
-            prompt,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            min_p=min_p,
-            repetition_penalty=repetition_penalty,
-            presence_penalty=presence_penalty,
-            frequency_penalty=frequency_penalty,
-            stop=stop or (),
-            seed=seed,
-        )
+    options: GenerateOptions = {
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
+        "presence_penalty": presence_penalty,
+        "frequency_penalty": frequency_penalty,
+        "stop": stop or (),
+        "seed": seed,
+    }
+    if json:
+        print_json(lm.generate(prompt, **options))
+    elif not stream:
+        typer.echo(prompt + lm.generate(prompt, **options).text)
+    else:
+        chunks = lm.stream(prompt, **options)
         first = next(chunks)  # a bad request fails here, before anything is printed
         typer.echo(prompt + first.text, nl=False)
         for chunk in chunks:
             typer.echo(chunk.text, nl=False)
         typer.echo()
-        return
-    done = lm.generate(
-        prompt,
-        max_new_tokens=max_new_tokens,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        repetition_penalty=repetition_penalty,
-        presence_penalty=presence_penalty,
-        frequency_penalty=frequency_penalty,
-        stop=stop or (),
-        seed=seed,
-    )
-    if json:
-        print_json(done)
-    else:
-        typer.echo(prompt + done.text)

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 from sensorium.errors import InputError
 from sensorium.inference.decode import Request, Step, decode
 from sensorium.inference.engine import Engine, by_length
-from sensorium.inference.logits import Sampling
+from sensorium.inference.logits import Number, Sampling
 from sensorium.results import Chunk, FinishReason, Generation, Usage
 from sensorium.tasks.texts import checked, place
 
 _BATCH_TOKENS = 8192
 """Prompts and continuations that are decoded together."""
+
+
+class GenerateOptions(TypedDict, total=False):
+    """The options of `LanguageModel.generate` and `stream`, which say what each means."""
+
+    max_new_tokens: int
+    temperature: Number | None
+    top_k: int | None
+    top_p: Number | None
+    min_p: Number | None
+    repetition_penalty: Number
+    presence_penalty: Number
+    frequency_penalty: Number
+    stop: str | Sequence[str]
+    seed: int | None
+    ignore_eos: bool
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ masked encoder and a causal decoder in one handle.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, overload
+from typing import Literal, Unpack, overload
 
 import torch
 
@@ -20,7 +20,7 @@ from sensorium.inference.logits import Number, Sampling
 from sensorium.inference.open import EngineName, locate, open_engine
 from sensorium.results import Chunk, Fill, Generation, Score
 from sensorium.tasks.fill_mask import fill_masks
-from sensorium.tasks.generate import generate_all, request, stream
+from sensorium.tasks.generate import GenerateOptions, generate_all, request, stream
 from sensorium.tasks.score import score_causal, score_pseudo
 from sensorium.tasks.texts import checked
 
@@ -132,39 +132,9 @@ class LanguageModel:
         return fill_masks(engine, list(text), top_k=top_k, targets=targets)
 
     @overload
-    def generate(
-        self,
-        prompt: str,
-        *,
-        max_new_tokens: int = 128,
-        temperature: Number | None = None,
-        top_k: int | None = None,
-        top_p: Number | None = None,
-        min_p: Number | None = None,
-        repetition_penalty: Number = 1.0,
-        presence_penalty: Number = 0.0,
-        frequency_penalty: Number = 0.0,
-        stop: str | Sequence[str] = (),
-        seed: int | None = None,
-        ignore_eos: bool = False,
-    ) -> Generation: ...
+    def generate(self, prompt: str, **options: Unpack[GenerateOptions]) -> Generation: ...
     @overload
-    def generate(
-        self,
-        prompt: Texts,
-        *,
-        max_new_tokens: int = 128,
-        temperature: Number | None = None,
-        top_k: int | None = None,
-        top_p: Number | None = None,
-        min_p: Number | None = None,
-        repetition_penalty: Number = 1.0,
-        presence_penalty: Number = 0.0,
-        frequency_penalty: Number = 0.0,
-        stop: str | Sequence[str] = (),
-        seed: int | None = None,
-        ignore_eos: bool = False,
-    ) -> list[Generation]: ...
+    def generate(self, prompt: Texts, **options: Unpack[GenerateOptions]) -> list[Generation]: ...
     def generate(
         self,
         prompt: str | Texts,

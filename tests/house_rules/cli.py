@@ -1,0 +1,53 @@
+"""The command line as text: every command of the live app, its arguments and its options."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any, get_type_hints
+
+import typer
+
+from sensorium.cli.app import app
+
+RENEW = "python -m tests.house_rules.cli > tests/house_rules/cli.txt"
+
+
+def surface() -> str:
+    """One paragraph a command, one line a parameter; what has no default is required."""
+    group: Any = typer.main.get_command(app)
+    paragraphs = [_paragraph("sensorium", group)]
+    paragraphs += [_paragraph(f"sensorium {name}", command) for name, command in group.commands.items()]
+    return "\n\n".join(paragraphs)
+
+
+def parse(arguments: list[str]) -> None:
+    """Parse a command line as `sensorium` does, and run nothing.
+
+    Raises:
+        Exception: the usage error that a user would see.
+    """
+    group: Any = typer.main.get_command(app)
+    for command in (group, *group.commands.values()):
+        command.callback = lambda **_: None
+    group(arguments or ["--help"], "sensorium", standalone_mode=False)
+
+
+def _paragraph(title: str, command: Any) -> str:
+    return "\n".join((title, *_parameters(command)))
+
+
+def _parameters(command: Any) -> Iterator[str]:
+    verb = inspect.unwrap(command.callback)
+    hints, declared = get_type_hints(verb), inspect.signature(verb).parameters
+    for parameter in command.params:
+        if parameter.name not in declared:  # Typer's own, for shell completion
+            continue
+        argument = parameter.param_type_name == "argument"
+        name = parameter.name.upper() if argument else "/".join((*parameter.opts, *parameter.secondary_opts))
+        default = "" if parameter.required else f" = {declared[parameter.name].default}"
+        yield f"    {name}: {inspect.formatannotation(hints[parameter.name])}{default}"
+
+
+if __name__ == "__main__":
+    print(surface())
