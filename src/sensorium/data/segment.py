@@ -53,8 +53,6 @@ _TITLES = frozenset(
     ]
 )
 _NEVER_LAST = frozenset(["e.g", "i.e", "cf", "viz", "approx"])
-_MAYBE_LAST = frozenset(["etc", "inc", "ltd", "co", "corp", "al", "u.s", "u.k", "a.m", "p.m", "ph.d"])
-"""Abbreviations that may end a sentence: they do so where a capital follows."""
 
 
 def sentences(text: str) -> list[str]:
