@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class DiskError(SensoriumError):
 _FULL = DiskError, "no space left on the device", "Free some space, or choose another place"
 _FORBIDDEN = DiskError, "not allowed to write here", "Choose a folder that you may write in"
 _FILE_IN_WAY = InputError, "a file stands where a folder would have to be", "Choose another --out"
+_MOUNTED = DiskError, "a file system is mounted there, or begins there", "Choose another --out"
 _REFUSALS: dict[int | None, tuple[type[SensoriumError], str, str]] = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
@@ -39,6 +40,8 @@ _REFUSALS: dict[int | None, tuple[type[SensoriumError], str, str]] = {
     errno.EROFS: _FORBIDDEN,
     errno.EEXIST: _FILE_IN_WAY,
     errno.ENOTDIR: _FILE_IN_WAY,
+    errno.EBUSY: _MOUNTED,
+    errno.EXDEV: _MOUNTED,
     errno.ENAMETOOLONG: (InputError, "the name is too long", "Choose a shorter --out"),
     errno.EFBIG: (DiskError, "a file would become larger than is allowed here", "Raise the limit (ulimit -f)"),
     errno.EIO: (DiskError, "the device failed", "Check the disk"),
@@ -63,6 +66,25 @@ def disk_errors(path: StrPath) -> Iterator[None]:
             raise
         kind, problem, fix = _REFUSALS[number]
         raise kind(problem, where=str(path), fix=fix) from error
+
+
+@contextmanager
+def read_errors(path: StrPath) -> Iterator[None]:
+    """Turn the operating system's refusals of a read into an error that says what to do.
+
+    Raises:
+        InputError: the file, or a folder above it, cannot be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise unreadable(error, path) from error
+
+
+def unreadable(error: OSError, path: StrPath | None = None) -> InputError:
+    """What to say of a refused read: the file is the one that the system names, else `path`."""
+    where = path if error.filename is None else error.filename
+    return InputError(error.strerror or str(error), where=str(where), fix="Check the path and its permissions")
 
 
 def _errno(error: Exception) -> int | None:
@@ -113,10 +135,12 @@ def read_json(path: StrPath) -> dict[str, Any]:
     """The JSON object in a file that belongs to a model.
 
     Raises:
+        InputError: it cannot be read.
         CheckpointError: it is not valid JSON, or not an object.
     """
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        with read_errors(path):
+            value = json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # ValueError: bad JSON, bad UTF-8, a number of 5000 digits
         raise CheckpointError(f"not valid JSON: {error}", where=str(path), fix="Copy the folder anew") from error
     if not isinstance(value, dict):
@@ -125,30 +149,43 @@ def read_json(path: StrPath) -> dict[str, Any]:
 
 
 @contextmanager
-def atomic_folder(path: StrPath, *, force: bool = False) -> Iterator[Path]:
+def atomic_folder(path: StrPath, *, ours: Sequence[str], force: bool = False) -> Iterator[Path]:
     """Yield an empty folder beside `path`; it takes `path`'s place if the block succeeds.
 
     Args:
-        path: the folder to make.
+        path: the folder to make, or a link to it, which stays.
+        ours: names of files, one of which shows that a folder is ours to replace.
         force: replace what stands there. Without it, something at `path` (other than an empty folder)
             is an error, raised before any work is done.
 
     Raises:
-        InputError: `path` exists and `force` is off.
+        InputError: `path` exists and `force` is off, or it may not be replaced; the block cannot read a file.
         DiskError: the disk is full or may not be written.
     """
-    target = Path(path)
-    with disk_errors(target):
-        refuse_existing(target, force=force)
-        refuse_current(target)
+    with disk_errors(path):
+        refuse_existing(path, force=force)
+        refuse_replacing(path, ours=ours)
+        target = Path(path).resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
         try:
-            yield part
+            with _reads_told(part):
+                yield part
             part.chmod(0o755)
             replace_folder(part, target)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def _reads_told(part: Path) -> Iterator[None]:
+    """Tell refused reads from refused writes in a block that writes nowhere but in `part`."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error.filename, str) and not Path(error.filename).is_relative_to(part):
+            raise unreadable(error) from error
+        raise
 
 
 def replace_folder(part: Path, target: Path) -> None:
@@ -174,10 +211,40 @@ def refuse_existing(path: StrPath, *, force: bool = False) -> None:
     Raises:
         InputError: `path` is a file, or a folder that is not empty, and `force` is off.
     """
-    target = Path(path)
-    occupied = target.is_dir() and any(target.iterdir()) if target.is_dir() else target.exists()
-    if occupied and not force:
+    if _occupied(Path(path)) and not force:
         raise InputError("already exists", where=str(path), fix="Choose another --out, or pass --force to replace it")
+
+
+def _occupied(path: Path) -> bool:
+    """Whether something stands there; a link that leads nowhere does, an empty folder does not."""
+    return any(path.iterdir()) if path.is_dir() else os.path.lexists(path)
+
+
+def refuse_replacing(path: StrPath, *, ours: Sequence[str]) -> None:
+    """Raise if a folder may not be replaced as a whole.
+
+    Raises:
+        InputError: the current folder or a file system stands there, or it is not ours.
+    """
+    refuse_current(path)
+    if os.path.ismount(Path(path).resolve()):
+        raise InputError("a file system is mounted there", where=str(path), fix="Choose a folder inside it")
+    refuse_foreign(path, ours=ours)
+
+
+def refuse_foreign(path: StrPath, *, ours: Sequence[str]) -> None:
+    """Raise if something that we did not make would be replaced.
+
+    Raises:
+        InputError: `path` is a file, or a folder that is not empty and holds none of the files `ours`.
+    """
+    target = Path(path)
+    if _occupied(target) and not any((target / name).is_file() for name in ours):
+        raise InputError(
+            f"--force replaces only what Sensorium made, and this holds no {' or '.join(ours)}",
+            where=str(path),
+            fix="Choose another --out, or empty the folder yourself",
+        )
 
 
 def refuse_current(path: StrPath) -> None:

@@ -52,7 +52,8 @@ def progress(
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=False) as bar:
-        task = bar.add_task(title, total=total, completed=int(done), note="")
+        task = bar.add_task(title, total=total, note="")
+        bar.update(task, completed=done)  # add_task takes whole numbers only
 
         def advance(amount: int | float, note: str = "") -> None:
             bar.update(task, advance=amount, note=note) if note else bar.update(task, advance=amount)

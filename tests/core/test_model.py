@@ -13,12 +13,14 @@ import torch
 from sensorium.core.cache import KVCache
 from sensorium.core.capture import Capture
 from sensorium.core.count import forward_flops, parameters, training_flops
+from sensorium.core.mask import MaskSpec
 from sensorium.core.model import Encoder, initialise
 from sensorium.core.pack import pack
 from sensorium.errors import ConfigError, InputError
 from tests.core.models import VOCAB, bert, built, gpt2, llama
 
 ROOT = Path(__file__).parents[2]
+CPU = torch.device("cpu")
 DECODERS = {
     "llama": llama(),
     "llama with a window": llama(window=3),
@@ -110,19 +112,21 @@ def test_counted_parameters_are_those_of_the_model(config) -> None:
     assert parameters(config) == sum(p.numel() for p in built(config).parameters())
 
 
-@pytest.mark.parametrize("config", [bert(), llama(), gpt2()])
+@pytest.mark.parametrize("config", [bert(), llama(), gpt2(), llama(window=3)])
 def test_counted_flops_are_those_that_torch_counts(config) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
-    model = built(config)
+    model, length = built(config), 10
     head = model.masked_logits if isinstance(model, Encoder) else model.logits
     with FlopCounterMode(display=False) as counter, torch.enable_grad():
-        head(model(ids(1, 10), backend="eager")).sum()
-    expected = forward_flops(config, length=10) * 10
-    if config.stack.causal:  # eager computes the whole square, of which a causal query meets about half
-        expected += sum(4 * b.attention.n_heads * b.attention.head_dim * 10 * (10 - 5.5) for b in config.stack.blocks)
+        head(model(ids(1, length), backend="eager")).sum()
+    expected = forward_flops(config, length=length) * length
+    for block in config.stack.blocks:  # eager computes the whole square, whoever may see whom
+        allowed = MaskSpec(causal=config.stack.causal, window=block.attention.window).dense(length, length, CPU)
+        hidden = 0 if allowed is None else int((~allowed).sum())
+        expected += 4 * block.attention.n_heads * block.attention.head_dim * hidden
     assert counter.get_total_flops() == pytest.approx(expected, rel=1e-6)
-    assert training_flops(config, length=10) == 3 * forward_flops(config, length=10)
+    assert training_flops(config, length=length) == 3 * forward_flops(config, length=length)
 
 
 def test_capture_holds_each_layers_states_and_probabilities() -> None:

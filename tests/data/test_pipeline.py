@@ -15,7 +15,7 @@ import pytest
 from sensorium.data import pipeline
 from sensorium.data.pipeline import prepare
 from sensorium.data.shards import SPLITS, Corpus, TokenShards
-from sensorium.errors import DataError
+from sensorium.errors import DataError, InputError
 from sensorium.files import file_hash
 
 ENGLISH = [f"Ship {i} left port {i * 7 % 13}. The captain of ship {i} sang: “{i}!” It was dark." for i in range(120)]
@@ -162,3 +162,22 @@ def test_a_damaged_corpus_is_refused(tmp_path: Path, damage) -> None:
     damage(tmp_path / "c")
     with pytest.raises(DataError, match=r"[Pp]repare it again"):
         Corpus.open(tmp_path / "c")
+
+
+@pytest.mark.parametrize("spec", ["bpe:400", "wordpiece:150", "unigram:150"])
+def test_special_tokens_that_a_text_names_are_text(tmp_path: Path, spec: str) -> None:
+    named = [f"Ship {i} says [MASK] and [EOS], [CLS] [SEP] [PAD] too." for i in range(60)]
+    corpus = prepare(jsonl(tmp_path / "a.jsonl", [*TEXTS, *named]), out=tmp_path / "out", tokenizer=spec)
+    ids = corpus.train.tokens(0, corpus.train.n_tokens).tolist()
+    framing = corpus.tokenizer.special_ids - {corpus.tokenizer.unk_id}
+    assert framing
+    assert not framing & set(ids)
+    if spec.startswith("bpe"):
+        assert any("says [MASK] and [EOS]" in text for text in texts_of(corpus, "train"))
+    assert corpus.tokenizer.mask_id in corpus.tokenizer.encode("a [MASK] b")
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 64])
+def test_a_seed_out_of_range_is_an_error(tmp_path: Path, seed: int) -> None:
+    with pytest.raises(InputError, match="seed="):
+        prepare(jsonl(tmp_path / "a.jsonl", TEXTS), out=tmp_path / "out", seed=seed)

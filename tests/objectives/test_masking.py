@@ -56,3 +56,18 @@ def test_words_are_hidden_whole() -> None:
     for _ in range(50):
         _, places = masking("word")(ids, np.ones(60, dtype=bool), rng)
         assert (ids[places].reshape(-1, 2) == [8, 9]).all()
+
+
+def test_spans_are_runs_of_whole_words_of_geometric_length() -> None:
+    """SpanBERT's lengths are geometric with p = 0.2, cut at ten words: 3.8 on average, where none are joined."""
+    rng = np.random.default_rng(0)
+    ids = np.tile([8, 9], 2000)  # 8 begins a word, 9 continues it
+    runs: list[int] = []
+    for _ in range(20):
+        _, places = masking("span", rate=0.01)(ids, np.ones(len(ids), dtype=bool), rng)
+        assert (ids[places].reshape(-1, 2) == [8, 9]).all()
+        words = places[::2] // 2
+        runs += [len(run) for run in np.split(words, np.flatnonzero(np.diff(words) > 1) + 1)]
+    expected = sum(min(k, 10) * 0.2 * 0.8 ** (k - 1) for k in range(1, 200))
+    assert np.mean(runs) == pytest.approx(expected, rel=0.2)
+    assert max(runs) <= 20  # at most two that touch

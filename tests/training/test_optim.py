@@ -6,8 +6,9 @@ import pytest
 import torch
 import transformers as hf
 
-from sensorium.training.optim import Muon, learning_rate, orthogonalise
-from sensorium.training.recipe import ScheduleRecipe
+from sensorium.training.optim import Muon, build_optimizers, learning_rate, orthogonalise
+from sensorium.training.recipe import OptimRecipe, ScheduleRecipe
+from tests.core.models import bert, built
 
 
 def stock_rates(make, steps: int) -> list[float]:
@@ -55,3 +56,17 @@ def test_muon_steps_as_torch_does() -> None:
             parameter.grad = gradient.clone()
             optimizer.step()
     torch.testing.assert_close(mine, theirs, atol=5e-3, rtol=0)  # torch orthogonalises in bf16
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_weight_decay_is_of_matrices_alone(kind: str) -> None:
+    model = built(bert()).requires_grad_(True)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    recipe = OptimRecipe(kind=kind, lr=0.1, muon_lr=0.1, weight_decay=0.5)
+    for optimizer in build_optimizers(model, recipe):
+        optimizer.step()
+    for name, parameter in model.named_parameters():
+        share = 1 - 0.1 * 0.5 if parameter.dim() >= 2 else 1.0
+        torch.testing.assert_close(parameter.detach(), before[name] * share, msg=name)

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import traceback
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO, cast
 
 import typer
 
@@ -23,7 +23,7 @@ from sensorium.cli.tour import tour
 from sensorium.cli.train import train
 from sensorium.cli.verify import verify
 from sensorium.errors import InputError, SensoriumError
-from sensorium.files import DiskError, disk_errors
+from sensorium.files import DiskError, disk_errors, unreadable
 
 app = typer.Typer(
     name="sensorium",
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 """Click's, which Typer brings along under a name of its own."""
+_OUTPUT = "standard output"
 for verb in (prepare, train, recipes, fill, generate, score, verify, tour):
     app.command()(verb)
 
@@ -57,11 +58,11 @@ def main() -> None:
     """The console script."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        with disk_errors("standard output"):
-            code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
-            sys.stdout.flush()
+        sys.stdout = cast(TextIO, _Output(sys.stdout))
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        sys.stdout.flush()
     except SensoriumError as error:
-        if isinstance(error, DiskError) and error.where == "standard output":
+        if isinstance(error, DiskError) and error.where == _OUTPUT:
             _silence()
         _fail(str(error), error.exit_code)
     except _UsageError as error:
@@ -72,10 +73,30 @@ def main() -> None:
         _silence()
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback unless asked for
+        if isinstance(error, OSError) and error.filename is not None:
+            _fail(str(told := unreadable(error)), told.exit_code)
         _fail(f"internal error: {type(error).__name__}: {error}. Please report it with what --debug shows", 1)
     if code == 130:  # how newer versions of Typer hand on Ctrl-C
         _fail("interrupted", 130)
     sys.exit(code)
+
+
+class _Output:
+    """Standard output; a write that it refuses is told as such, whatever else the verb reads and writes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with disk_errors(_OUTPUT):
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with disk_errors(_OUTPUT):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -30,7 +30,7 @@ def forward_flops(config: ModelConfig, *, length: int, logits: float = 1.0) -> f
     """Floating-point operations of a forward pass, per token, in sequences of `length` tokens.
 
     A multiply and an add count as two. Norms, activations and softmax are left out, as is usual
-    (Chowdhery et al. 2022, appendix B); a causal query meets half of the keys on average.
+    (Chowdhery et al. 2022, appendix B); a query counts the keys that it may see.
 
     Args:
         config: the model.
@@ -41,14 +41,21 @@ def forward_flops(config: ModelConfig, *, length: int, logits: float = 1.0) -> f
     total = 0.0
     for block in config.stack.blocks:
         attention = block.attention
-        reach = min(length, attention.window or length)
-        seen = (reach + 1) / 2 if config.stack.causal else reach
+        seen = _keys_seen(length, attention.window, causal=config.stack.causal)
         scores = 2 * 2 * attention.n_heads * attention.head_dim * seen
         total += 2 * (_attention_matrices(attention, dim) + _feedforward_matrices(block, dim)) + scores
     if config.language is not None:
         transform = dim * dim if config.language.transform else 0
         total += logits * 2 * (dim * config.stack.embed.vocab_size + transform)
     return total
+
+
+def _keys_seen(length: int, window: int | None, *, causal: bool) -> float:
+    """Keys that a query meets, on average over a sequence: of those before it the first queries have fewer than a
+    window holds; of those after it, where there are any, the last ones."""
+    reach = min(length, window or length)
+    before = (reach * (reach + 1) / 2 + (length - reach) * reach) / length
+    return before if causal else 2 * before - 1
 
 
 def training_flops(config: ModelConfig, *, length: int, logits: float = 1.0) -> float:

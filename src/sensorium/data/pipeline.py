@@ -104,7 +104,7 @@ def prepare(
     _check(settings, paths, Path(out))
     given = Path(tokenizer) if tokenizer is not None and Path(tokenizer).is_dir() else None
     spec = None if given is not None else parse_spec(settings.tokenizer)
-    with atomic_folder(out, force=force) as part:
+    with atomic_folder(out, ours=["manifest.json"], force=force) as part:
         ledger = Ledger(strict=strict)
         stage = _Stage(part / "documents.arrow")
         with progress("reading", _input_bytes(paths), show=show_progress) as advance:
@@ -129,6 +129,8 @@ def prepare(
 def _check(settings: Settings, inputs: Sequence[StrPath], out: Path) -> None:
     if not 0 <= settings.validation < 1:
         raise InputError(f"validation={settings.validation} is not a share from 0 to below 1", fix="Try 0.02")
+    if not 0 <= settings.seed < 1 << 63:
+        raise InputError(f"seed={settings.seed} is not a number from 0 to below 2**63", fix="Try 0")
     for language in settings.languages or ():
         if language not in SCRIPTS:
             raise InputError(unknown("language", language, SCRIPTS), fix="Leave --languages out to keep all")
@@ -221,7 +223,7 @@ def _batches(documents: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, s
 
 def _write_batch(batch: Sequence[tuple[str, str]], tokenizer: Tokenizer, writers: dict[str, ShardWriter]) -> None:
     pieces = [sentences(text) for text, _ in batch]
-    ids = iter(tokenizer.encode_batch([piece for document in pieces for piece in document], special=False))
+    ids = iter(tokenizer.encode_raw([piece for document in pieces for piece in document]))
     for (text, split), document in zip(batch, pieces, strict=True):
         writers[split].add([next(ids) for _ in document], len(text.encode()))
 

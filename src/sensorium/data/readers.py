@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
+import xxhash
+
 from sensorium.data.sample import Ledger, Sample
 from sensorium.errors import DataError, InputError
 from sensorium.files import StrPath, file_hash
@@ -55,7 +57,7 @@ def read_inputs(inputs: Sequence[StrPath], ledger: Ledger, *, column: str = "tex
     """
     for path in list_files(inputs, ledger):
         if path == Path("-"):
-            yield from _standard_input()
+            yield from _standard_input(ledger)
             continue
         try:
             yield from _read_file(path, ledger, column)
@@ -106,16 +108,18 @@ def _hidden(path: Path, root: Path) -> bool:
 
 
 def _known() -> str:
-    return ", ".join(sorted(_TEXT | _TABLE)) + ", also with .gz or .zst"
+    return ", ".join(sorted(_TEXT | _TABLE)) + "; all but .parquet also with .gz or .zst"
 
 
 def _kind(path: Path) -> str | None:
     """The suffix that tells the format, without that of the compression."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in _PACKED:
+    packed = bool(suffixes) and suffixes[-1] in _PACKED
+    if packed:
         suffixes.pop()
     last = suffixes[-1] if suffixes else ""
-    return last if last in _TEXT | _TABLE else None
+    known = _TEXT | _TABLE - {".parquet"} if packed else _TEXT | _TABLE
+    return last if last in known else None
 
 
 def _read_file(path: Path, ledger: Ledger, column: str) -> Iterator[Sample]:
@@ -195,15 +199,39 @@ def _name(encoding: str) -> str:
     return encoding.upper().removesuffix("-SIG")
 
 
-def _standard_input() -> Iterator[Sample]:
+def _standard_input(ledger: Ledger) -> Iterator[Sample]:
     raw = cast("io.BufferedReader", sys.stdin.buffer)
     encoding = _encoding_by_head(raw.peek(8192))
     if encoding is None:
         raise DataError("binary data, not text", where="standard input", fix="Pipe text into it, or name a file")
+    counted = _Counted(raw)
     try:
-        yield from _text_documents(io.TextIOWrapper(raw, encoding=encoding, newline=""), "standard input")
+        text = io.TextIOWrapper(io.BufferedReader(counted), encoding=encoding, newline="")
+        yield from _text_documents(text, "standard input")
     except UnicodeDecodeError as error:
         raise DataError(f"not valid {_name(encoding)}", where="standard input", fix=_TO_UTF8) from error
+    ledger.count("bytes", counted.size)
+    ledger.files.append({"path": "-", "bytes": counted.size, "xxh3_128": counted.hash.hexdigest()})
+
+
+class _Counted(io.RawIOBase):
+    """A stream that is counted and hashed while it is read, since it cannot be read again."""
+
+    def __init__(self, stream: io.BufferedReader) -> None:
+        super().__init__()
+        self._stream = stream
+        self.size = 0
+        self.hash = xxhash.xxh3_128()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block = self._stream.read(len(buffer))
+        buffer[: len(block)] = block
+        self.size += len(block)
+        self.hash.update(block)
+        return len(block)
 
 
 def _text_documents(text: io.TextIOBase, source: str) -> Iterator[Sample]:
@@ -231,6 +259,7 @@ def _cut(text: str) -> int:
 
 
 def _jsonl(text: io.TextIOBase, path: Path, ledger: Ledger, column: str) -> Iterator[Sample]:
+    rows = 0
     for number, line in enumerate(_lines(text), 1):
         where = f"{path}:{number}"
         if line is None:
@@ -245,8 +274,10 @@ def _jsonl(text: io.TextIOBase, path: Path, ledger: Ledger, column: str) -> Iter
             continue
         if not isinstance(row, dict):
             ledger.problem(where, "not a JSON object")
-        elif column not in row:
-            if number == 1:
+            continue
+        rows += 1
+        if column not in row:
+            if rows == 1:
                 raise _no_column(where, column, row)
             ledger.problem(where, f"no key {column!r}")
         else:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from sensorium.data.tokenizer import Tokenizer
 from sensorium.errors import DataError, InputError
-from sensorium.files import StrPath
+from sensorium.files import StrPath, read_errors
 
 Tokens = NDArray[np.uint16] | NDArray[np.uint32]
 Offsets = NDArray[np.int64]
@@ -199,16 +199,18 @@ class Corpus:
         """Open a prepared corpus.
 
         Raises:
-            InputError: the folder is not there or is no corpus.
+            InputError: the folder is not there, is no corpus, or cannot be read.
             DataError: it is a corpus, but incomplete.
         """
         folder = Path(folder)
         path = folder / "manifest.json"
-        if not path.is_file():
-            problem = "is not a prepared corpus: it has no manifest.json" if folder.is_dir() else "no such folder"
-            raise InputError(problem, where=str(folder), fix="Make one with: sensorium prepare FILES --out CORPUS")
+        with read_errors(path):
+            if not path.is_file():
+                problem = "is not a prepared corpus: it has no manifest.json" if folder.is_dir() else "no such folder"
+                raise InputError(problem, where=str(folder), fix="Make one with: sensorium prepare FILES --out CORPUS")
+            content = path.read_bytes()
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
+            manifest = json.loads(content.decode("utf-8"))
             if manifest["format"] != FORMAT:
                 raise DataError(
                     f"the corpus has format {manifest['format']}, this version reads {FORMAT}",

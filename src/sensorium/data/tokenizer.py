@@ -113,6 +113,15 @@ class Tokenizer:
         encodings = self.backend.encode_batch_fast(list(texts), add_special_tokens=special)
         return [encoding.ids for encoding in encodings]
 
+    def encode_raw(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of raw text, in which `[MASK]` is six characters that somebody wrote: no special token is
+        read from it, and none is put around it."""
+        self.backend.encode_special_tokens = True
+        try:
+            return self.encode_batch(texts, special=False)
+        finally:
+            self.backend.encode_special_tokens = False
+
     def decode(self, ids: Sequence[int] | NDArray[np.integer[Any]], *, skip_special: bool = True) -> str:
         return self.backend.decode([int(i) for i in ids], skip_special_tokens=skip_special)
 

@@ -32,6 +32,8 @@ SPECIAL: dict[Role, str] = {
 ALGORITHMS = ("bpe", "wordpiece", "unigram")
 DEFAULT = "bpe:8000"
 _SMALLEST = {"bpe": 256 + len(SPECIAL), "wordpiece": 64, "unigram": 64}
+_NEVER = -1e6
+"""A log-probability that no text gives a reason to choose."""
 _LONG_WORD = regex.compile(r"\S{250}")
 """Trainers take time with the square of a word's length, so what has no spaces (a minified file, one run of
 letters) is learned from in pieces."""
@@ -138,8 +140,12 @@ def _inner_letters(texts: Iterator[str], backend: Backend) -> list[str]:
 
 
 def _only_special(backend: Backend) -> Backend:
-    """The tokenizer without what only its trainer was to take for a special token."""
+    """The tokenizer without what only its trainer was to take for a special token, and with no special token among
+    the pieces that Unigram finds in a text."""
     state = json.loads(backend.to_str())
+    if state["model"]["type"] == "Unigram":
+        pieces = state["model"]["vocab"]
+        state["model"]["vocab"] = [[piece, _NEVER if piece in SPECIAL.values() else score] for piece, score in pieces]
     state["added_tokens"] = [token for token in state["added_tokens"] if token["content"] in SPECIAL.values()]
     return Backend.from_str(json.dumps(state))
 

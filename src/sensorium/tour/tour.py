@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sensorium.errors import InputError, SensoriumError
-from sensorium.files import StrPath, disk_errors, refuse_existing, replace_folder
+from sensorium.files import StrPath, disk_errors, refuse_existing, refuse_replacing, replace_folder
 from sensorium.progress import heading
 from sensorium.reports.blocks import Block
 from sensorium.reports.numbers import Number
@@ -26,9 +26,12 @@ from sensorium.tour.chapters import CHAPTERS
 from sensorium.tour.plan import Plan
 from sensorium.tour.report import compose
 from sensorium.tour.trip import Trip
+from sensorium.training.folder import OURS
 from sensorium.training.loop import TrainingInterruptedError
 
 REPORT = "report.html"
+_PARTS = {"corpus": ["manifest.json"], "encoder": OURS, "decoder": OURS}
+"""The folders of a tour, and the files one of which shows that --force may replace them."""
 
 
 class TourInterruptedError(SensoriumError):
@@ -67,15 +70,17 @@ def tour(
         show_progress: None shows headings and bars if stderr is a terminal.
 
     Raises:
-        InputError: `out` exists, or is a file.
+        InputError: `out` exists, is a file, or holds something that is not ours to replace.
         TourInterruptedError: Ctrl-C or SIGTERM; nothing is left behind.
         DiskError: the disk is full or may not be written.
     """
     out = Path(out)
-    refuse_existing(out, force=force)
-    if out.exists() and not out.is_dir():
-        raise InputError("is a file", where=str(out), fix="Choose another --out")
     with disk_errors(out):
+        refuse_existing(out, force=force)
+        if os.path.lexists(out) and not out.is_dir():
+            raise InputError("is a file", where=str(out), fix="Choose another --out")
+        for name, ours in _PARTS.items():
+            refuse_replacing(out / name, ours=ours)
         out.parent.mkdir(parents=True, exist_ok=True)
         place = out if out.is_dir() else out.parent
         part = Path(tempfile.mkdtemp(prefix=".tour.", suffix=".part", dir=place))

@@ -11,7 +11,7 @@ from typing import Any
 
 from sensorium.data.shards import Corpus
 from sensorium.errors import InputError
-from sensorium.files import disk_errors, read_json, refuse_current, refuse_existing, write_json
+from sensorium.files import disk_errors, read_json, refuse_current, refuse_existing, refuse_foreign, write_json
 from sensorium.training.recipe import Recipe
 from sensorium.training.state import newest_state
 
@@ -29,6 +29,9 @@ _MODEL_FILES = (
     "README.md",
 )
 """What an export may write, config.json first: without it nobody takes the rest for a model."""
+
+OURS = "sensorium.json", "run/run.json"
+"""One of them stands in every folder that a run made."""
 
 _CHANGEABLE = ("optim.", "schedule.", "run.steps", "run.max_minutes", "run.eval_", "run.save_every")
 """What may be another when a run goes on: how fast, how long, how often. Not what it computes."""
@@ -55,6 +58,7 @@ def open_run(out: Path, recipe: Recipe, corpus: Corpus, *, resume: bool, force: 
         known.parent.mkdir(parents=True, exist_ok=True)
         for old in (*known.parent.glob("state-*"), known.parent / "metrics.jsonl"):
             old.unlink(missing_ok=True)
+        _sweep(known.parent)
     write_json(known, identity)
     return None
 
@@ -79,12 +83,7 @@ def _clear(out: Path) -> None:
     """Remove what an earlier run left, and nothing else."""
     if not out.is_dir() or not any(out.iterdir()):
         return
-    if not (out / "sensorium.json").is_file() and not (out / "run" / "run.json").is_file():
-        raise InputError(
-            "holds neither a model nor a run of ours, which --force could replace",
-            where=str(out),
-            fix="Choose another --out, or empty the folder yourself",
-        )
+    refuse_foreign(out, ours=OURS)
     refuse_current(out)
     with disk_errors(out):
         for pattern in _MODEL_FILES:
@@ -101,11 +100,20 @@ def _go_on(known: Path, identity: dict[str, Any]) -> Path | None:
     """The state to resume from; what is changed from there on is noted in run.json."""
     before = read_json(known)
     changes = _changes(before, identity, known)
+    with disk_errors(known.parent):
+        _sweep(known.parent)
     state = newest_state(known.parent)
     if changes:
         noted = [*(before.get("changes") or ()), {"after": state.name if state else None, **changes}]
         write_json(known, {**identity, "changes": noted})
     return state
+
+
+def _sweep(run: Path) -> None:
+    """Remove what a killed process was in the middle of writing."""
+    for half in run.glob(".*.part"):
+        half.unlink()
+    shutil.rmtree(run / "export.part", ignore_errors=True)
 
 
 def _changes(before: dict[str, Any], identity: dict[str, Any], known: Path) -> dict[str, list[Any]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sensorium.errors import ConfigError, InputError, closest, unknown
-from sensorium.files import StrPath
+from sensorium.files import StrPath, read_errors
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 _ABOVE_0, _BELOW_1 = math.nextafter(0, 1), math.nextafter(1, 0)
@@ -239,18 +239,18 @@ def load_recipe(name: StrPath, overrides: Sequence[str] = ()) -> Recipe:
         overrides: "section.key=value", values as in TOML; strings may go without quotes.
 
     Raises:
-        InputError: there is no such recipe.
+        InputError: there is no such recipe, or it cannot be read.
         ConfigError: a key is unknown or missing, or a value is of the wrong type.
     """
-    path = Path(name)
-    if path.suffix != ".toml":
-        path = FOLDER / f"{name}.toml"
+    path = Path(name) if Path(name).suffix == ".toml" else FOLDER / f"{name}.toml"
+    with read_errors(path):
         if not path.is_file():
-            raise InputError(unknown("recipe", str(name), list_recipes()), fix="Name one of these, or a .toml file")
-    elif not path.is_file():
-        raise InputError("no such recipe file", where=str(path), fix="Check the path")
+            if path.parent == FOLDER:
+                raise InputError(unknown("recipe", str(name), list_recipes()), fix="Name one of these, or a .toml file")
+            raise InputError("no such recipe file", where=str(path), fix="Check the path")
+        content = path.read_bytes()
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"not valid TOML: {error}", where=str(path), fix="Mend the file") from error
     for override in overrides:

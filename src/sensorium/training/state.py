@@ -7,6 +7,7 @@ file that does not match is passed over for the one before.
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from sensorium.errors import TrainingError
+from sensorium.errors import CheckpointError
 from sensorium.files import atomic_file, disk_errors, file_hash, write_json
 
 KEPT = 2
 _PATTERN = "state-*.pt"
+_UNFIT = (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
+"""What PyTorch raises about a file that is no state, or the state of something else."""
 
 
 @dataclass
@@ -79,19 +82,26 @@ def load_state(path: Path, model: nn.Module, optimizers: list[torch.optim.Optimi
     """Put a run back where it was.
 
     Raises:
-        TrainingError: the state does not fit the run.
+        CheckpointError: the state is damaged, of another version, or does not fit the run.
     """
-    state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        at = Progress(**state["progress"])
         model.load_state_dict(state["model"])
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
             _load_optimizer(optimizer, saved)
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise TrainingError(f"the state does not fit this run: {error}", where=str(path)) from error
-    torch.set_rng_state(state["rng"].cpu())
-    if state["device_rng"] is not None and device.type == "cuda":
-        torch.cuda.set_rng_state(state["device_rng"].cpu(), device)
-    return Progress(**state["progress"])
+        torch.set_rng_state(state["rng"].cpu())
+        if state["device_rng"] is not None and device.type == "cuda":
+            torch.cuda.set_rng_state(state["device_rng"].cpu(), device)
+    except torch.OutOfMemoryError:  # says nothing about the state
+        raise
+    except _UNFIT as error:
+        raise CheckpointError(
+            f"the state is damaged, or not of this run and version: {type(error).__name__}: {error}",
+            where=str(path),
+            fix="Remove the file to go on from the state before it, or start anew with --force",
+        ) from error
+    return at
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:

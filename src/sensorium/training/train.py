@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -180,41 +181,20 @@ def _model(recipe: Recipe, corpus: Corpus, init: StrPath | None) -> Transformer:
 def model_config(recipe: Recipe, vocab_size: int) -> ModelConfig:
     """The model that a recipe describes, for a vocabulary."""
     model = recipe.model
+    shared: dict[str, Any] = {
+        "vocab_size": vocab_size,
+        "dim": model.dim,
+        "layers": model.layers,
+        "heads": model.heads,
+        "feedforward": model.feedforward,
+        "context": model.context,
+        "dropout": model.dropout,
+    }
     match model.family:
         case "llama":
-            return llama.sized(
-                vocab_size=vocab_size,
-                dim=model.dim,
-                layers=model.layers,
-                heads=model.heads,
-                kv_heads=model.kv_heads,
-                feedforward=model.feedforward,
-                context=model.context,
-                dropout=model.dropout,
-            )
+            return llama.sized(**shared, kv_heads=model.kv_heads)
         case "gpt2":
-            return gpt2.sized(
-                vocab_size=vocab_size,
-                dim=model.dim,
-                layers=model.layers,
-                heads=model.heads,
-                feedforward=model.feedforward,
-                context=model.context,
-                dropout=model.dropout,
-                embed_dropout=model.dropout,
-                attention_dropout=model.dropout,
-            )
+            return gpt2.sized(**shared, embed_dropout=model.dropout, attention_dropout=model.dropout)
         case "bert":
             pair = recipe.objective.pairs != "none"
-            return bert.sized(
-                vocab_size=vocab_size,
-                dim=model.dim,
-                layers=model.layers,
-                heads=model.heads,
-                feedforward=model.feedforward,
-                context=model.context,
-                dropout=model.dropout,
-                attention_dropout=model.dropout,
-                pooler=pair,
-                pair=pair,
-            )
+            return bert.sized(**shared, attention_dropout=model.dropout, pooler=pair, pair=pair)
