@@ -45,6 +45,7 @@ def test_gradient_checkpointing_recomputes_blocks_to_the_same_weights(
 
 COMPILED = """
 import sys
+from torch import nn
 from sensorium.training.train import train
 corpus, out, *overrides = sys.argv[1:]
 compiled, original = [], nn.Module.compile
