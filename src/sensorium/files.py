@@ -165,7 +165,7 @@ def atomic_folder(path: StrPath, *, ours: Sequence[str], force: bool = False) ->
     with disk_errors(path):
         refuse_existing(path, force=force)
         refuse_replacing(path, ours=ours)
-        target = Path(path).resolve()
+        target = Path(os.path.realpath(path))
         target.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
         try:
@@ -227,7 +227,7 @@ def refuse_replacing(path: StrPath, *, ours: Sequence[str]) -> None:
         InputError: the current folder or a file system stands there, or it is not ours.
     """
     refuse_current(path)
-    if os.path.ismount(Path(path).resolve()):
+    if os.path.ismount(os.path.realpath(path)):
         raise InputError("a file system is mounted there", where=str(path), fix="Choose a folder inside it")
     refuse_foreign(path, ours=ours)
 
@@ -253,7 +253,7 @@ def refuse_current(path: StrPath) -> None:
     Raises:
         InputError: the current folder is `path`, or lies in it.
     """
-    if Path.cwd().is_relative_to(Path(path).resolve()):
+    if Path.cwd().is_relative_to(os.path.realpath(path)):
         raise InputError("the current folder stands there", where=str(path), fix="Choose another --out")
 
 

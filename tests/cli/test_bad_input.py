@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import io
 import json
 import os
 import shutil
@@ -150,6 +152,9 @@ def test_prepare_refuses_a_pipe_of(stdin: bytes, phrase: str) -> None:
         (["texts/0.txt", "--out", "texts/0.txt", "--force"], "the output would replace the input texts/0.txt"),
         (["texts", "--out", ".", "--force"], "the output would replace the input texts"),
         (["texts", "--out", "n" * 300], "the name is too long. Choose a shorter --out"),
+        (["texts", "--out", "mixed", "--force"], "mixed: --force replaces only what Sensorium made, and this holds no"),
+        (["texts", "--out", "bert", "--force"], "this holds no manifest.json. Choose another --out"),
+        (["texts", "--out", "blank.txt", "--force"], "blank.txt: --force replaces only what Sensorium made"),
     ],
 )
 def test_prepare_keeps_what_stands_at_out(arguments: list[str], phrase: str) -> None:
@@ -286,6 +291,51 @@ USE: dict[str, tuple[list[str], list[str]]] = {
 def test_use_refuses(case: str) -> None:
     arguments, phrases = USE[case]
     refused(shell(*arguments), 2, *phrases)
+
+
+LONG = "n" * 300
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["prepare", LONG, "--out", "new"],
+        ["train", LONG, "--recipe", "bert-tiny", "--out", "new"],
+        ["train", "corpus", "--recipe", f"{LONG}.toml", "--out", "new"],
+        ["train", *BERT, "--init", LONG, "--out", "new"],
+        ["score", "gpt", LONG],
+        ["verify", LONG],
+        ["generate", LONG, "The"],
+    ],
+)
+def test_a_path_too_long_to_read_is_named(arguments: list[str]) -> None:
+    done = shell(*arguments)
+    refused(done, 2, LONG)
+    assert "standard output" not in done.err
+    assert "--out" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("manifest.json", ["train", *BERT, "--out", "new"]),
+        ("bert-tiny.toml", ["train", *BERT, "--out", "new"]),
+        ("config.json", ["generate", "gpt", "The"]),
+        ("tokenizer_config.json", ["prepare", "texts", "--tokenizer", "gpt", "--out", "new"]),
+    ],
+)
+def test_a_file_that_may_not_be_read_is_named(name: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    real = io.open
+
+    def guarded(file, *rest, **options):
+        if str(file).endswith(f"/{name}"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(file))
+        return real(file, *rest, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(io, "open", guarded)  # what pathlib opens with; root reads whatever the mode
+        done = shell(*arguments)
+    refused(done, 2, f"{name}: Permission denied. Check the path and its permissions")
 
 
 @pytest.mark.parametrize("verb", ["fill", "score"])

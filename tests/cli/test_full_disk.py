@@ -97,6 +97,17 @@ def test_train_under_a_limit_on_files_leaves_no_half_of_a_file(home: Path, tmp_p
     assert not (tmp_path / "new" / "config.json").exists()
 
 
+def test_a_mount_point_is_refused_before_any_work(home: Path, disk: Callable[[str], Path], tmp_path: Path) -> None:
+    place = disk("4m")
+    (tmp_path / "link").symlink_to(place)
+    for out in (place, tmp_path / "link"):
+        done = shell("prepare", str(home / "texts"), "--out", str(out))
+        assert (done.code, done.out) == (2, "")
+        assert done.err == f"error: {out}: a file system is mounted there. Choose a folder inside it\n"
+    assert tree(tmp_path).keys() == {"disk", "link"}
+    assert shell("train", str(home / "corpus"), "--recipe", "bert-tiny", "--out", str(place), *SETS).code == 0
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_standard_output_on_a_full_disk_is_told() -> None:
     with Path("/dev/full").open("w") as full:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from sensorium import __version__
@@ -23,6 +24,51 @@ def test_the_verbs_of_use(home: Path) -> None:
     assert "FAIL" not in verified.out
     listed = shell("recipes", "--json")
     assert "bert-mini" in json.loads(listed.out)
+
+
+def test_a_model_is_opened_as_the_options_say(home: Path) -> None:
+    for command in (
+        ["fill", str(home / "bert"), "The [MASK] sat."],
+        ["generate", str(home / "gpt"), "The cat", "--max-new-tokens", "5"],
+        ["score", str(home / "gpt"), str(home / "texts" / "0.txt")],
+    ):
+        native, stock = (shell(*command, "--engine", name, "--device", "cpu") for name in ("native", "transformers"))
+        assert (native.code, stock.code, stock.err) == (0, 0, "")
+        assert stock.out.splitlines()[0] == native.out.splitlines()[0]
+        refused = shell(*command, "--engine", "x")
+        assert (refused.code, refused.out) == (2, "")
+        assert "unknown engine 'x' (known: native, transformers)" in refused.err
+        assert "device 'x' cannot be used" in shell(*command, "--device", "x").err
+
+
+def test_the_transformers_engine_verifies_without_a_word_on_stderr(home: Path) -> None:
+    for name in ("bert", "gpt"):
+        done = apart("verify", str(home / name), "--engine", "transformers")
+        assert (done.code, done.err) == (0, "")
+        assert "FAIL" not in done.out
+
+
+def test_a_generation_goes_on_after_the_end_token_if_asked(home: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(home / "gpt", tmp_path / "gpt")
+    command = ["generate", str(folder), "The cat", "--max-new-tokens", "5", "--json"]
+    first = json.loads(shell(*command, "--ignore-eos").out)["token_ids"][0]
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": first}), encoding="utf-8")
+    stopped, going = (json.loads(shell(*command, *more).out) for more in ((), ("--ignore-eos",)))
+    assert (stopped["token_ids"], stopped["finish_reason"]) == ([first], "stop")
+    assert len(going["token_ids"]) == 5
+
+
+def test_a_candidate_of_white_space_is_shown(home: Path) -> None:
+    command = ["fill", str(home / "bert"), "The [MASK] sat.", "--top-k", "300"]
+    blank = [not fill["token"] for fill in json.loads(shell(*command, "--json").out)[0]]
+    assert any(blank)
+    assert [line[7:].split()[0] == "␣" for line in shell(*command).out.splitlines()] == blank
+
+
+def test_short_documents_are_dropped_if_asked(home: Path, tmp_path: Path) -> None:
+    done = shell("prepare", str(home / "texts"), "--out", str(tmp_path / "new"), "--min-characters", "99999")
+    assert done.code == 2
+    assert "no usable document (12 too short)" in done.err
 
 
 def test_lines_of_standard_input_are_texts(home: Path) -> None:

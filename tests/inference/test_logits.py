@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,7 +18,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from sensorium.errors import InputError
+from sensorium.errors import EngineError, InputError
 from sensorium.inference.logits import (
     FrequencyPenalty,
     MinP,
@@ -48,7 +50,27 @@ def same(ours, stock, seed: int, prompt: list[int], generated: list[int]) -> Non
 @settings(deadline=None, max_examples=40)
 @given(seeds, st.floats(0.05, 5.0))
 def test_temperature(seed: int, value: float) -> None:
-    same(Temperature(value), TemperatureLogitsWarper(value), seed, [1], [])
+    logits = row(seed)
+    expected = TemperatureLogitsWarper(value)(torch.tensor([[1]]), logits[None].clone())[0]
+    torch.testing.assert_close(Temperature(value)(logits, [1], []), expected - expected.max(), atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(logits, row(seed))
+
+
+@pytest.mark.parametrize("value", [1e-20, 1e-39, 5e-324])
+def test_a_tiny_temperature_is_greedy(value: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for seed in range(20):
+        for transforms in ({}, {"top_k": 3}, {"top_p": 0.9}, {"min_p": 0.1}):
+            logits = row(seed)
+            for transform in Sampling(temperature=value, **transforms).transforms():
+                logits = transform(logits, [1], [])
+            assert choose(logits, generator) == int(row(seed).argmax())
+
+
+@pytest.mark.parametrize("logits", [[0.0, math.nan], [0.0, math.inf], [-math.inf, -math.inf]])
+def test_no_token_is_drawn_from_what_is_no_distribution(logits: list[float]) -> None:
+    with pytest.raises(EngineError, match="not finite"):
+        choose(Temperature(0.5)(torch.tensor(logits), [], []), torch.Generator())
 
 
 @settings(deadline=None, max_examples=40)
@@ -125,5 +147,27 @@ def test_draws_follow_the_distribution() -> None:
     ],
 )
 def test_values_out_of_range_are_refused(options: dict[str, float]) -> None:
-    with pytest.raises(InputError, match=next(iter(options))):
+    with pytest.raises(InputError, match=f"{next(iter(options))}=.* is out of range"):
         Sampling(**options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"top_k": 5.0},
+        {"top_k": "5"},
+        {"temperature": "hot"},
+        {"temperature": None},
+        {"top_p": "0.5"},
+        {"min_p": [0.5]},
+        {"repetition_penalty": None},
+        {"frequency_penalty": "1"},
+    ],
+)
+def test_values_of_another_type_are_refused(options: dict[str, Any], untyped: None) -> None:
+    with pytest.raises(InputError, match=f"{next(iter(options))}=.* is not a (whole )?number"):
+        Sampling(**options)
+
+
+def test_numbers_of_numpy_are_numbers(untyped: None) -> None:
+    assert Sampling(temperature=np.float32(0.5), top_k=np.int64(3)).top_k == 3

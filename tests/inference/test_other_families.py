@@ -9,8 +9,10 @@ import pytest
 import torch
 import transformers as hf
 
+from sensorium.errors import InputError
 from sensorium.inference.decode import Request, decode
 from sensorium.inference.transformers_engine import TransformersEngine
+from sensorium.tasks.fill_mask import fill_masks
 from tests.inference.folders import CONTEXT, VOCAB, saved
 
 _IDS = {"pad_token_id": 0, "bos_token_id": 5, "eos_token_id": 6}
@@ -37,6 +39,17 @@ MASKED: dict[str, Callable[[], Any]] = {
     "modernbert": lambda: hf.ModernBertForMaskedLM(
         hf.ModernBertConfig(**_SIZE, **_IDS, cls_token_id=2, sep_token_id=3)
     ),
+}
+_PADDED = {**_SIZE, **_IDS, "pad_token_id": 1}
+"""Families whose position table begins after the padding id; MPNet's is always 1."""
+OFFSET: dict[str, Callable[[], Any]] = {
+    "camembert": lambda: hf.CamembertForMaskedLM(hf.CamembertConfig(**_PADDED)),
+    "data2vec": lambda: hf.Data2VecTextForMaskedLM(hf.Data2VecTextConfig(**_PADDED)),
+    "esm": lambda: hf.EsmForMaskedLM(hf.EsmConfig(**_PADDED, mask_token_id=4, position_embedding_type="absolute")),
+    "ibert": lambda: hf.IBertForMaskedLM(hf.IBertConfig(**_PADDED)),
+    "longformer": lambda: hf.LongformerForMaskedLM(hf.LongformerConfig(**_PADDED, attention_window=[8, 8])),
+    "mpnet": lambda: hf.MPNetForMaskedLM(hf.MPNetConfig(**_PADDED)),
+    "roberta": lambda: hf.RobertaForMaskedLM(hf.RobertaConfig(**_PADDED)),
 }
 
 
@@ -72,3 +85,52 @@ def test_masked_logits_equal_stock(family: str, tmp_path) -> None:
     for ids, (place,), row in zip(sequences, places, found, strict=True):
         with torch.no_grad():
             torch.testing.assert_close(row.clone(), model(torch.tensor([ids])).logits[0, place], atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", OFFSET)
+def test_a_position_table_that_begins_after_the_padding_id_holds_fewer_tokens(family: str, tmp_path) -> None:
+    model = saved(OFFSET[family](), tmp_path, "encoder")
+    engine = TransformersEngine.open(tmp_path)
+    assert engine.context == CONTEXT - 2
+    frame = len(engine.tokenizer.encode("[MASK]")) - 1
+    longest = "[MASK]" + "b" * (engine.context - 1 - frame)
+    ids = engine.tokenizer.encode(longest)
+    assert len(ids) == engine.context
+    with torch.no_grad():
+        expected = model(torch.tensor([ids])).logits[0, ids.index(engine.tokenizer.mask_id)]
+    found = engine.masked_logits([ids], [[ids.index(engine.tokenizer.mask_id)]])[0]
+    torch.testing.assert_close(found.clone(), expected, atol=1e-4, rtol=1e-5)
+    assert len(fill_masks(engine, [longest], top_k=3)[0]) == 3
+    with pytest.raises(InputError, match=rf"{CONTEXT - 1} tokens long, the model takes {CONTEXT - 2}"):
+        fill_masks(engine, [longest + "b"])
+    with pytest.raises((IndexError, RuntimeError)):  # so the limit is the table's own, not one short of it
+        engine.masked_logits([engine.tokenizer.encode(longest + "b")], [[0]])
+
+
+def test_a_decoder_whose_table_begins_after_the_padding_id_counts_positions_from_there(tmp_path) -> None:
+    model = saved(hf.CamembertForCausalLM(hf.CamembertConfig(**_PADDED, is_decoder=True)), tmp_path, "decoder")
+    engine = TransformersEngine.open(tmp_path)
+    rows = [engine.tokenizer.encode(text) for text in ("the", "a banana and the")]
+    requests = [Request(prompt=row, max_new_tokens=engine.context - len(row), ignore_eos=True) for row in rows]
+    for step in decode(engine, requests):
+        with torch.no_grad():
+            expected = model(torch.tensor([rows[step.row]])).logits[0, -1]
+        assert step.token_id == int(expected.argmax())
+        rows[step.row] = [*rows[step.row], step.token_id]
+    assert [len(row) for row in rows] == [engine.context] * 2
+
+
+def test_opening_says_nothing_and_leaves_the_switches_of_transformers_as_they_were(tmp_path, capfd) -> None:
+    saved(CAUSAL["gpt neox"](), tmp_path, "decoder")
+    verbosity = hf.logging.get_verbosity()
+    capfd.readouterr()
+    try:
+        for bars in (False, True):
+            (hf.logging.enable_progress_bar if bars else hf.logging.disable_progress_bar)()
+            hf.logging.set_verbosity_info()
+            TransformersEngine.open(tmp_path)
+            assert (hf.logging.get_verbosity(), hf.logging.is_progress_bar_enabled()) == (hf.logging.INFO, bars)
+    finally:
+        hf.logging.set_verbosity(verbosity)
+        hf.logging.enable_progress_bar()
+    assert capfd.readouterr() == ("", "")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sensorium.tasks.model import LanguageModel, load
+from tests.inference.conftest import untyped as untyped
 from tests.inference.folders import bert, llama, saved
 
 

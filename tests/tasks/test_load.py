@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 
 from sensorium.errors import CapabilityError, CheckpointError, InputError
 from sensorium.inference import open as opening
+from sensorium.inference.fixtures import write_fixtures
 from sensorium.inference.native import NativeEngine
 from sensorium.inference.transformers_engine import TransformersEngine
 from sensorium.tasks.model import LanguageModel, load
@@ -112,6 +119,38 @@ def test_arguments_are_checked(decoder) -> None:
         load(decoder[1], dtype="flaot16")
     with pytest.raises(InputError, match="device 'nonsense'"):
         load(decoder[1], device="nonsense")
+
+
+def test_fixtures_are_of_float32_and_verify_that_alone(decoder, tmp_path) -> None:
+    folder = Path(shutil.copytree(decoder[1], tmp_path / "model"))
+    write_fixtures(folder)
+    for dtype in ("float32", torch.float32, None):
+        load(folder, verify=True, dtype=dtype)
+    for dtype in ("bfloat16", torch.float16):
+        with pytest.raises(InputError, match=r"fixtures are of float32.*dtype='float32'"):
+            load(folder, verify=True, dtype=dtype)
+
+
+def test_a_name_too_long_is_refused_by_name() -> None:
+    for name in ("n" * 300, f"{'n' * 300}.gguf", f"{'n' * 300}/model.gguf"):
+        with pytest.raises(InputError, match=r"n{300}.*too long"):
+            load(name)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "."])
+def test_a_file_that_may_not_be_read_is_refused_by_name(decoder, tmp_path, monkeypatch, name: str) -> None:
+    folder = Path(shutil.copytree(decoder[1], tmp_path / "model"))
+    forbidden = folder / name
+    real = os.stat if name == "." else io.open
+
+    def refuse(path, *args, **options):
+        if path == forbidden:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(os if name == "." else io, "stat" if name == "." else "open", refuse)
+    with pytest.raises(InputError, match=f"{forbidden}: Permission denied.*permissions"):
+        load(folder)
 
 
 def test_half_precision_generates(decoder) -> None:

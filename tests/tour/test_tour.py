@@ -97,7 +97,11 @@ def test_what_stands_there_is_kept_unless_forced(tmp_path: Path, plan: Plan, mon
     one_chapter(monkeypatch, chapter)
     with pytest.raises(InputError, match="already exists"):
         tour(out, plan=plan)
+    with pytest.raises(InputError, match=r"encoder: --force replaces only what Sensorium made"):
+        tour(out, plan=plan, force=True)
     assert (out / "encoder" / "old.txt").read_text() == "precious"
+    assert (out / "report.html").read_text() == "precious"
+    (out / "encoder" / "sensorium.json").write_text("{}")
     tour(out, plan=plan, force=True)
     assert (out / "mine.txt").read_text() == "precious"
     assert "<p>new</p>" in (out / "report.html").read_text()
@@ -112,6 +116,28 @@ def test_a_file_is_no_place_for_a_tour(tmp_path: Path, plan: Plan) -> None:
         with pytest.raises(InputError, match="already exists" if not force else "is a file"):
             tour(tmp_path / "out", plan=plan, force=force)
     assert (tmp_path / "out").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["corpus", "encoder", "decoder"])
+@pytest.mark.parametrize("content", ["mine.txt", "config.json", None])
+def test_force_spares_what_no_tour_made(tmp_path: Path, plan: Plan, name: str, content: str | None) -> None:
+    (tmp_path / name).mkdir()
+    if content is None:
+        (tmp_path / name).rmdir()
+        (tmp_path / name).symlink_to("nowhere")
+    else:
+        (tmp_path / name / content).write_text("precious")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match=f"{name}: --force replaces only"):
+        tour(tmp_path, plan=plan, force=True)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_link_that_leads_nowhere_is_no_place_for_a_tour(tmp_path: Path, plan: Plan) -> None:
+    (tmp_path / "out").symlink_to("nowhere")
+    for force in (False, True):
+        with pytest.raises(InputError, match="already exists" if not force else "is a file"):
+            tour(tmp_path / "out", plan=plan, force=force)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_force_replaces_a_run_that_was_cut_short(corpus: Corpus, out: Path, shor
 def test_force_spares_a_folder_that_is_not_ours(corpus: Corpus, out: Path, short: list[str]) -> None:
     out.mkdir()
     (out / "config.json").write_text("{}")
-    with pytest.raises(InputError, match="holds neither a model nor a run of ours"):
+    with pytest.raises(InputError, match=r"this holds no sensorium\.json or run/run\.json"):
         train(corpus, recipe="bert-tiny", out=out, overrides=short, force=True)
     assert [path.name for path in out.iterdir()] == ["config.json"]
 
@@ -65,6 +65,14 @@ def test_force_spares_the_current_folder(
     with pytest.raises(InputError, match="the current folder stands there"):
         train(corpus, recipe="bert-tiny", out=name, overrides=short, force=True)
     assert (out / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_what_a_killed_process_left_is_removed(resume: bool, corpus: Corpus, out: Path, short: list[str]) -> None:
+    (out / "run" / "export.part").mkdir(parents=True)
+    (out / "run" / ".run.json.cut.part").write_text("{")
+    train(corpus, recipe="bert-tiny", out=out, overrides=short, resume=resume)
+    assert not list(out.rglob("*.part"))
 
 
 def test_resume_and_force_together_are_refused(corpus: Corpus, out: Path, short: list[str]) -> None:

@@ -16,7 +16,8 @@ import transformers as hf
 from safetensors.torch import load_file
 
 from sensorium.data.shards import Corpus
-from sensorium.errors import ConfigError, DataError, InputError
+from sensorium.errors import CheckpointError, ConfigError, DataError, InputError
+from sensorium.files import file_hash
 from sensorium.tasks.model import load
 from sensorium.training.recipe import list_recipes, load_recipe
 from sensorium.training.train import train
@@ -122,9 +123,32 @@ def test_a_killed_run_resumes_to_the_same_bits(corpus: Corpus, tmp_path: Path, s
     wait_for_state(tmp_path / "killed", victim)
     victim.kill()
     victim.wait()
+    (tmp_path / "killed" / "run" / ".state-000000099.pt.cut.part").write_bytes(b"half")
+    (tmp_path / "killed" / "run" / "export.part").mkdir()
     again = run_apart(corpus, tmp_path / "killed", settings)
     assert again.wait() == 0, again.communicate()[1]
     assert equal(tmp_path / "whole", tmp_path / "killed")
+    assert not list((tmp_path / "killed").rglob("*.part"))
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "no state", "another version", "another size", "no generator"])
+def test_a_state_that_cannot_be_used_is_refused(damage: str, corpus: Corpus, out: Path, small: list[str]) -> None:
+    train(corpus, recipe="bert-tiny", out=out, overrides=small)
+    path = out / "run" / "state-000000012.pt"
+    state = torch.load(path, weights_only=True)
+    if damage in ("cut", "empty"):
+        path.write_bytes(path.read_bytes()[: 9000 if damage == "cut" else 0])
+    else:
+        name = next(iter(state["model"]))
+        state["model"] |= {name: state["model"][name][:-1]} if damage == "another size" else {}
+        state["progress"] |= {"place": 3} if damage == "another version" else {}
+        state["rng"] = None if damage == "no generator" else state["rng"]
+        torch.save([1, 2] if damage == "no state" else state, path)
+    path.with_suffix(".json").write_text(json.dumps({"xxh3_128": file_hash(path)}))
+    with pytest.raises(CheckpointError, match=r"state-000000012\.pt: the state is damaged, or .*Remove the file"):
+        train(corpus, recipe="bert-tiny", out=out, overrides=small, resume=True)
+    path.unlink()
+    assert train(corpus, recipe="bert-tiny", out=out, overrides=small, resume=True).steps == 12
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(corpus: Corpus, out: Path, small: list[str]) -> None:

@@ -84,12 +84,13 @@ def main() -> None:
 class _Output:
     """Standard output; a write that it refuses is told as such, whatever else the verb reads and writes."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
         with disk_errors(_OUTPUT):
-            return self._stream.write(text)
+            written: int = self._stream.write(text)
+            return written
 
     def flush(self) -> None:
         with disk_errors(_OUTPUT):

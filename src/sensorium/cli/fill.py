@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from sensorium.cli.options import DeviceOption, EngineOption, open_model
 from sensorium.cli.printing import print_json, texts_of
 
 
@@ -14,17 +15,17 @@ def fill(
     text: Annotated[str | None, typer.Argument(help="A text with masks; without it, lines of stdin.")] = None,
     top_k: Annotated[int, typer.Option(help="Candidates for each mask.")] = 5,
     targets: Annotated[str | None, typer.Option(help="Only these words, separated by commas.")] = None,
+    engine: EngineOption = None,
+    device: DeviceOption = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Fill the masks of a text."""
-    from sensorium.tasks.model import load
-
     texts = texts_of(text)
     chosen = [target.strip() for target in targets.split(",")] if targets else None
-    found = load(model).fill_mask(texts, top_k=top_k, targets=chosen)
+    found = open_model(model, engine, device).fill_mask(texts, top_k=top_k, targets=chosen)
     if json:
         print_json(found)
         return
     for candidates in found:
         for candidate in candidates:
-            typer.echo(f"{candidate.score:7.2%}  {candidate.token:<16} {candidate.text}")
+            typer.echo(f"{candidate.score:7.2%}  {candidate.token or '␣':<16} {candidate.text}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sensorium.cli.options import DeviceOption, EngineOption, open_model
 from sensorium.cli.printing import print_json
 
 if TYPE_CHECKING:
@@ -25,13 +26,14 @@ def generate(
     frequency_penalty: Annotated[float, typer.Option(help="As in the OpenAI API.")] = 0.0,
     stop: Annotated[list[str] | None, typer.Option(help="Stop before this text; may be repeated.")] = None,
     seed: Annotated[int | None, typer.Option(help="Makes sampling repeatable.")] = None,
+    ignore_eos: Annotated[bool, typer.Option("--ignore-eos", help="Go on after the model's end token.")] = False,
     stream: Annotated[bool, typer.Option(help="Print the text as it comes.")] = True,
+    engine: EngineOption = None,
+    device: DeviceOption = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Continue a text."""
-    from sensorium.tasks.model import load
-
-    lm = load(model)
+    lm = open_model(model, engine, device)
     options: GenerateOptions = {
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
@@ -43,6 +45,7 @@ def generate(
         "frequency_penalty": frequency_penalty,
         "stop": stop or (),
         "seed": seed,
+        "ignore_eos": ignore_eos,
     }
     if json:
         print_json(lm.generate(prompt, **options))

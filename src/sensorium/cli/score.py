@@ -7,17 +7,19 @@ from typing import Annotated
 
 import typer
 
+from sensorium.cli.options import DeviceOption, EngineOption, open_model
 from sensorium.cli.printing import print_json, text_of_stdin
 
 
 def score(
     model: Annotated[str, typer.Argument(help="A model folder, a .gguf file, or `default`.")],
     file: Annotated[str, typer.Argument(help="A UTF-8 text file; - is standard input.")],
+    engine: EngineOption = None,
+    device: DeviceOption = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print as JSON, with every token's log-probability.")] = False,
 ) -> None:
     """Measure how well a model predicts a text."""
     from sensorium.errors import InputError
-    from sensorium.tasks.model import load
 
     try:
         text = text_of_stdin() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
@@ -25,7 +27,7 @@ def score(
         raise InputError(error.strerror or "cannot be read", where=file, fix="Name a text file, or -") from error
     except UnicodeDecodeError as error:
         raise InputError("not valid UTF-8", where=file, fix="Convert it to UTF-8 first") from error
-    found = load(model).score(text)
+    found = open_model(model, engine, device).score(text)
     if json:
         print_json(found)
         return

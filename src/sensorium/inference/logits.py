@@ -8,16 +8,17 @@ penalties are the OpenAI API's, over the continuation alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from numbers import Integral, Real
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sensorium.errors import InputError
+from sensorium.errors import EngineError, InputError
 
 Row = Float[Tensor, " vocab"]
 Number = float | int
@@ -32,12 +33,14 @@ class Transform(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Temperature:
-    """Sharper below 1, flatter above."""
+    """Sharper below 1, flatter above. The likeliest token's logit becomes 0, so that no division overflows."""
 
     value: Number
 
     def __call__(self, logits: Row, prompt: Sequence[int], generated: Sequence[int]) -> Row:
-        return logits / self.value
+        below = logits - logits.max()
+        # A temperature too small for the type counts as 0 there, and 0 / 0 is no number.
+        return torch.where(below < 0, below / self.value, below)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ class Sampling:
     """How the next token is chosen.
 
     Raises:
-        InputError: a value is out of its range.
+        InputError: a value is no number, or out of its range.
     """
 
     temperature: Number = 0.0
@@ -129,14 +132,16 @@ class Sampling:
     frequency_penalty: Number = 0.0
 
     def __post_init__(self) -> None:
-        _check("temperature", self.temperature, "0 or more", 0 <= self.temperature < math.inf)
-        _check("top_k", self.top_k, "1 or more", self.top_k is None or self.top_k >= 1)
-        _check("top_p", self.top_p, "above 0 and at most 1", self.top_p is None or 0 < self.top_p <= 1)
-        _check("min_p", self.min_p, "between 0 and 1", self.min_p is None or 0 <= self.min_p <= 1)
-        positive = 0 < self.repetition_penalty < math.inf
-        _check("repetition_penalty", self.repetition_penalty, "above 0 (1: none)", positive)
+        check_number("temperature", self.temperature, "0 or more", lambda x: 0 <= x < math.inf)
+        if self.top_k is not None:
+            check_whole("top_k", self.top_k, "1 or more", lambda x: x >= 1)
+        if self.top_p is not None:
+            check_number("top_p", self.top_p, "above 0 and at most 1", lambda x: 0 < x <= 1)
+        if self.min_p is not None:
+            check_number("min_p", self.min_p, "between 0 and 1", lambda x: 0 <= x <= 1)
+        check_number("repetition_penalty", self.repetition_penalty, "above 0 (1: none)", lambda x: 0 < x < math.inf)
         for name, value in (("presence", self.presence_penalty), ("frequency", self.frequency_penalty)):
-            _check(f"{name}_penalty", value, "a finite number (0: none)", math.isfinite(value))
+            check_number(f"{name}_penalty", value, "a finite number (0: none)", math.isfinite)
 
     @property
     def greedy(self) -> bool:
@@ -168,10 +173,18 @@ def choose(logits: Row, generator: torch.Generator | None) -> int:
     """The likeliest token, or with a generator one drawn from the distribution by a single uniform number.
 
     One number a token, always from the CPU: so a row's draws depend neither on the device nor on the other rows.
+
+    Raises:
+        EngineError: there is no distribution to draw from.
     """
     if generator is None:
         return int(logits.argmax() if logits.is_cuda else logits.numpy().argmax())
     cumulative = logits.double().softmax(-1).cumsum(-1)
+    if not math.isfinite(float(cumulative[-1])):
+        raise EngineError(
+            "the probabilities to draw the next token from are not finite numbers",
+            fix="Use milder penalties, check the weights with `sensorium verify`, or load with dtype='float32'",
+        )
     point = torch.rand((), dtype=torch.float64, generator=generator).to(cumulative.device) * cumulative[-1]
     return int(torch.searchsorted(cumulative, point, right=True).clamp(max=len(logits) - 1))
 
@@ -189,6 +202,26 @@ def logprob_of(token: int, logits: Row) -> float:
     return float(row[token] - top - np.log(np.exp(row - top).sum(dtype=np.float64)))
 
 
-def _check(name: str, value: Number | None, allowed: str, holds: bool) -> None:
-    if not holds:
+def check_number(name: str, value: object, allowed: str, holds: Callable[[Any], bool]) -> None:
+    """Refuse an argument that is no number, or out of its range.
+
+    Raises:
+        InputError: it is, and what is allowed.
+    """
+    _check(name, value, isinstance(value, Real), "a number", allowed, holds)
+
+
+def check_whole(name: str, value: object, allowed: str, holds: Callable[[Any], bool]) -> None:
+    """Refuse an argument that is no whole number, or out of its range.
+
+    Raises:
+        InputError: it is, and what is allowed.
+    """
+    _check(name, value, isinstance(value, Integral), "a whole number", allowed, holds)
+
+
+def _check(name: str, value: object, fits: bool, kind: str, allowed: str, holds: Callable[[Any], bool]) -> None:
+    if not fits:
+        raise InputError(f"{name}={value!r} is not {kind}", fix=f"It must be {allowed}")
+    if not holds(value):
         raise InputError(f"{name}={value} is out of range", fix=f"It must be {allowed}")

@@ -11,7 +11,7 @@ import torch
 
 from sensorium.errors import CapabilityError, CheckpointError, InputError, SensoriumError, closest, require, unknown
 from sensorium.families.checkpoint import family_of, read_config
-from sensorium.files import StrPath
+from sensorium.files import StrPath, read_errors
 from sensorium.inference.engine import Engine
 from sensorium.inference.native import NativeEngine
 
@@ -23,6 +23,8 @@ DEFAULTS = {
 }
 """The bundled models by their names."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja")
+"""Of a model folder's files."""
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -32,9 +34,14 @@ def locate(source: StrPath) -> list[Path]:
     A name like `runs/bert` could be a hub id too; it is not asked for where there is a folder `runs`.
 
     Raises:
-        InputError: there is nothing at `source`.
+        InputError: there is nothing at `source`, or it may not be looked at.
         CheckpointError: the bundled model is not part of this installation.
     """
+    with read_errors(source):
+        return _locate(source)
+
+
+def _locate(source: StrPath) -> list[Path]:
     name = str(source)
     if name in DEFAULTS:
         return [default_folder(part) for part in DEFAULTS[name]]
@@ -81,12 +88,18 @@ def open_engine(
     """Open a folder or a .gguf file with an engine; by default the native one wherever it can.
 
     Raises:
-        InputError: there is no model, or an argument is not known.
+        InputError: there is no model, a file of it may not be read, or an argument is not known.
         CheckpointError: it is corrupt or incomplete.
         CapabilityError: the engine cannot run it, or is not installed.
     """
-    kind = _dtype(dtype)
+    kind = dtype_of(dtype)
     place = _device(device)
+    with read_errors(path):
+        _try_to_read(path)
+        return _open(path, engine, kind, place, trust_remote_code)
+
+
+def _open(path: Path, engine: EngineName | None, kind: torch.dtype, place: str, trust_remote_code: bool) -> Engine:
     if path.suffix == ".gguf" and path.is_file():
         if engine == "transformers":
             raise InputError("the transformers engine opens folders", where=str(path), fix="Use engine='native'")
@@ -100,7 +113,20 @@ def open_engine(
     return TransformersEngine.open(path, dtype=kind, device=place, trust_remote_code=trust_remote_code)
 
 
-def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
+def _try_to_read(path: Path) -> None:
+    """Open every file of a model once: the libraries that read them take a refused read for a damaged file."""
+    for file in path.glob("*") if path.is_dir() else [path]:
+        if file.suffix in (*_SUFFIXES, ".gguf") and file.is_file():
+            with file.open("rb"):
+                pass
+
+
+def dtype_of(dtype: str | torch.dtype | None) -> torch.dtype:
+    """The type of a name, float32 by default.
+
+    Raises:
+        InputError: the name is not known.
+    """
     if dtype is None or isinstance(dtype, torch.dtype):
         return dtype or torch.float32
     if dtype not in _DTYPES:
@@ -125,9 +151,8 @@ def _from_hub(name: str) -> Path:
         hub = require("huggingface_hub", extra="transformers", purpose=f"opening {name!r} from the Hugging Face hub")
     except CapabilityError as error:
         raise InputError(f"there is no folder of this name. {error.problem}", where=name, fix=error.fix) from error
-    wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
     try:
-        return Path(hub.snapshot_download(name, allow_patterns=wanted))
+        return Path(hub.snapshot_download(name, allow_patterns=[f"*{suffix}" for suffix in _SUFFIXES]))
     except SensoriumError:
         raise
     except Exception as error:

@@ -7,7 +7,8 @@ asks for it by name.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ class TransformersEngine:
         self.causal = causal
         self.source = source
         self.eos_ids = frozenset(eos_ids)
-        self.context = _context(model.config)
+        self._first = _first_position(model)
+        self.context = _context(model.config, self._first)
         self.device = model.device
         able: tuple[Capability, ...] = ("generate", "score") if causal else ("fill_mask", "score")
         self.capabilities = frozenset(able)
@@ -78,10 +80,11 @@ class TransformersEngine:
         opener = hf.AutoModelForCausalLM if causal else hf.AutoModelForMaskedLM
         options = {"trust_remote_code": trust_remote_code, "local_files_only": True}
         try:
-            model, report = opener.from_pretrained(
-                folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
-            )
-            stock = hf.AutoTokenizer.from_pretrained(folder, **options)
+            with _quiet(hf.logging):
+                model, report = opener.from_pretrained(
+                    folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+                )
+                stock = hf.AutoTokenizer.from_pretrained(folder, **options)
         except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError, AttributeError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise CheckpointError(f"transformers cannot open the model: {reason}", where=str(folder)) from error
@@ -124,7 +127,7 @@ class TransformersEngine:
             raise CapabilityError("an encoder does not generate", where=self.source)
         ids, valid = left_padded(sequences, self.tokenizer.pad_id or 0)
         mask = torch.ones_like(ids, dtype=torch.bool) if valid is None else valid
-        state = TransformersState(self.model, mask.to(self.device))
+        state = TransformersState(self.model, mask.to(self.device), self._first)
         return state, state.read(ids.to(self.device))
 
     def _right_padded(
@@ -145,10 +148,11 @@ class TransformersState:
     the kind that rows can leave; those read each row anew at every step.
     """
 
-    def __init__(self, model: Any, valid: Tensor) -> None:
+    def __init__(self, model: Any, valid: Tensor, first: int = 0) -> None:
         self._model = model
         self._takes = inspect.signature(model.forward).parameters.keys()
         self._valid = valid
+        self._first = first
         self._cache: Any = None
         self._rows: list[Tensor] = []
 
@@ -158,7 +162,8 @@ class TransformersState:
             return self._read_anew(ids)
         options: dict[str, Any] = {"past_key_values": self._cache, "use_cache": True}
         if "position_ids" in self._takes:
-            options["position_ids"] = (self._valid.long().cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+            counted = (self._valid.long().cumsum(1) - 1).clamp(min=0)
+            options["position_ids"] = self._first + counted[:, -ids.shape[1] :]
         if "logits_to_keep" in self._takes:
             options["logits_to_keep"] = 1
         out = self._model(input_ids=ids, attention_mask=self._valid.long(), **options)
@@ -208,14 +213,34 @@ def _is_causal(architecture: str, model_type: str, config: dict[str, Any], where
     )
 
 
-def _context(config: Any) -> int | None:
+@contextmanager
+def _quiet(log: Any) -> Iterator[None]:
+    """Hold back the bars and the report that `transformers` prints of a load: what matters of it is an error here."""
+    verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(verbosity)
+        if bars:
+            log.enable_progress_bar()
+
+
+def _first_position(model: Any) -> int:
+    """The row of the position table that the first token takes: in RoBERTa's kin, the one after the padding id."""
+    for name, module in model.named_modules():
+        if name.rpartition(".")[2] == "position_embeddings" and getattr(module, "padding_idx", None) is not None:
+            return int(module.padding_idx) + 1
+    return 0
+
+
+def _context(config: Any, first: int) -> int | None:
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     size = getattr(text, "max_position_embeddings", None)
     if size is None or size <= 0:
         return None
-    # Tables that keep rows before position 0 (RoBERTa's begins after the padding id) hold fewer positions.
-    offset = (text.pad_token_id or 0) + 1 if "roberta" in str(text.model_type).replace("-", "") else 0
-    return int(size) - offset
+    return int(size) - first
 
 
 def _wrap(stock: Any, where: str) -> Tokenizer:

@@ -6,7 +6,7 @@ where candidates are restricted to targets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from sensorium.data.tokenizer import Tokenizer
 from sensorium.errors import InputError
 from sensorium.inference.engine import Engine, by_length
+from sensorium.inference.logits import check_whole
 from sensorium.results import Fill
 from sensorium.tasks.texts import checked, place
 
@@ -37,23 +38,24 @@ class _Masked:
 
 
 def fill_masks(
-    engine: Engine, texts: Sequence[str], *, top_k: int = 5, targets: Sequence[str] | None = None
+    engine: Engine, texts: str | Iterable[str], *, top_k: int = 5, targets: str | Sequence[str] | None = None
 ) -> list[list[Fill]]:
     """Candidates for every mask of every text: by mask, then by falling score.
 
     Args:
         engine: can `fill_mask`.
-        texts: each holds the model's mask token at least once.
+        texts: each holds the model's mask token at least once; a string alone is one.
         top_k: candidates a mask; ignored where `targets` are given.
         targets: the only candidates, each one token of the vocabulary.
 
     Raises:
         InputError: a text has no mask or is longer than the context, or a target is no single token.
     """
-    if top_k < 1:
-        raise InputError(f"top_k={top_k} is out of range", fix="It must be 1 or more")
+    check_whole("top_k", top_k, "1 or more", lambda x: x >= 1)
+    targets = None if targets is None else checked(targets, "target")
     if targets is not None and not all(targets):
         raise InputError("a target is empty", fix="Leave it out")
+    texts = checked(texts)
     masked = _find_masks(engine, texts)
     ids = [item.encoding.ids for item in masked]
     results: list[list[Fill]] = [[] for _ in texts]
@@ -70,12 +72,12 @@ def fill_masks(
     return results
 
 
-def _find_masks(engine: Engine, texts: Sequence[str]) -> list[_Masked]:
+def _find_masks(engine: Engine, texts: list[str]) -> list[_Masked]:
     tokenizer, mask = engine.tokenizer, engine.tokenizer.mask_id
     if mask is None:
         raise InputError("the model's tokenizer has no mask token", where=engine.source)
     found = []
-    encodings = tokenizer.backend.encode_batch(checked(texts))
+    encodings = tokenizer.backend.encode_batch(texts)
     for number, (text, encoding) in enumerate(zip(texts, encodings, strict=True)):
         where = place(number, texts)
         places = [place for place, id in enumerate(encoding.ids) if id == mask]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
 
 from sensorium.errors import InputError
 from sensorium.inference.decode import Request, Step, decode
 from sensorium.inference.engine import Engine, by_length
-from sensorium.inference.logits import Number, Sampling
+from sensorium.inference.logits import Number, Sampling, check_whole
 from sensorium.results import Chunk, FinishReason, Generation, Usage
 from sensorium.tasks.texts import checked, place
 
@@ -51,7 +51,7 @@ class _Growing:
 
 def generate_all(
     engine: Engine,
-    prompts: Sequence[str],
+    prompts: str | Iterable[str],
     *,
     max_new_tokens: int,
     sampling: Sampling,
@@ -59,14 +59,15 @@ def generate_all(
     seed: int | None = None,
     ignore_eos: bool = False,
 ) -> list[Generation]:
-    """A continuation of every prompt, the same as if it were asked for alone.
+    """A continuation of every prompt, the same as if it were asked for alone; a string alone is one prompt.
 
     Raises:
         InputError: see `request`.
     """
+    prompts = checked(prompts, "prompt")
     requests = [
         request(engine, prompt, max_new_tokens, sampling, stop, seed, ignore_eos, place(i, prompts, "prompt"))
-        for i, prompt in enumerate(checked(prompts, "prompt"))
+        for i, prompt in enumerate(prompts)
     ]
     growing = [_Growing() for _ in prompts]
     lengths = [len(r.prompt) + r.max_new_tokens for r in requests]
@@ -104,12 +105,12 @@ def request(
     """A prompt as token ids, with as many new tokens as are wanted and as the context has room for.
 
     Raises:
-        InputError: the prompt is empty and the model has no token to begin with, or it fills the context.
+        InputError: the prompt is empty and the model has no token to begin with, or it fills the context; a number
+            is out of range.
     """
-    if max_new_tokens < 1:
-        raise InputError(f"max_new_tokens={max_new_tokens} is out of range", fix="It must be 1 or more")
-    if seed is not None and not 0 <= seed < 1 << 63:
-        raise InputError(f"seed={seed} is out of range", fix="It must be from 0 to 2**63 - 1")
+    check_whole("max_new_tokens", max_new_tokens, "1 or more", lambda x: x >= 1)
+    if seed is not None:
+        check_whole("seed", seed, "from 0 to 2**63 - 1", lambda x: 0 <= x < 1 << 63)
     ids = engine.tokenizer.encode(prompt)
     if not ids:
         if engine.tokenizer.bos_id is None:

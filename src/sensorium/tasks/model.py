@@ -17,7 +17,7 @@ from sensorium.files import StrPath
 from sensorium.inference.engine import Capability, Engine
 from sensorium.inference.fixtures import demand_verified
 from sensorium.inference.logits import Number, Sampling
-from sensorium.inference.open import EngineName, locate, open_engine
+from sensorium.inference.open import EngineName, dtype_of, locate, open_engine
 from sensorium.results import Chunk, Fill, Generation, Score
 from sensorium.tasks.fill_mask import fill_masks
 from sensorium.tasks.generate import GenerateOptions, generate_all, request, stream
@@ -46,19 +46,25 @@ def load(
     Args:
         source: a Hugging Face folder, a .gguf file, "default" (the bundled models; also "default:encoder" and
             "default:decoder"), or a hub id "org/name" where huggingface_hub is installed.
-        verify: hold the model to the fixtures that were saved with it.
+        verify: hold the model to the fixtures that were saved with it, which are of float32.
         device: "cpu", "cuda", ...; "auto" takes a GPU if there is one.
         dtype: "float32" (the default), "bfloat16" or "float16".
         engine: "native" or "transformers"; by default native for every family that the core knows.
         trust_remote_code: let the transformers engine run Python code that the model brings.
 
     Raises:
-        InputError: there is no such model.
+        InputError: there is no such model, or `verify` is asked of another dtype than float32.
         CheckpointError: it is corrupt, or `verify` found that it does not compute what it did.
         CapabilityError: what it needs is not installed.
     """
     if engine not in (None, "native", "transformers"):
         raise InputError(unknown("engine", str(engine), ("native", "transformers")))
+    if verify and dtype_of(dtype) != torch.float32:
+        raise InputError(
+            "the fixtures are of float32, and a model in less precision computes something else",
+            where=str(source),
+            fix="Load it with dtype='float32' to verify it, or check the folder with `sensorium verify`",
+        )
     paths = locate(source)
     engines = [
         open_engine(path, engine=engine, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
@@ -109,27 +115,28 @@ class LanguageModel:
         )
 
     @overload
-    def fill_mask(self, text: str, *, top_k: int = 5, targets: Sequence[str] | None = None) -> list[Fill]: ...
+    def fill_mask(self, text: str, *, top_k: int = 5, targets: str | Sequence[str] | None = None) -> list[Fill]: ...
     @overload
-    def fill_mask(self, text: Texts, *, top_k: int = 5, targets: Sequence[str] | None = None) -> list[list[Fill]]: ...
     def fill_mask(
-        self, text: str | Texts, *, top_k: int = 5, targets: Sequence[str] | None = None
+        self, text: Texts, *, top_k: int = 5, targets: str | Sequence[str] | None = None
+    ) -> list[list[Fill]]: ...
+    def fill_mask(
+        self, text: str | Texts, *, top_k: int = 5, targets: str | Sequence[str] | None = None
     ) -> list[Fill] | list[list[Fill]]:
         """Candidates for the masks of a text, best first; mask after mask where there are several.
 
         Args:
             text: with the model's mask token in it; or a list of such texts, for a list of lists.
             top_k: candidates a mask; ignored where `targets` are given.
-            targets: the only candidates to compare.
+            targets: the only candidates to compare; a string alone is one.
 
         Raises:
             InputError: no mask in a text, a text longer than the context, a target that is no single token.
             CapabilityError: the model does not fill masks.
         """
         engine = self.engine_for("fill_mask")
-        if isinstance(text, str):
-            return fill_masks(engine, [text], top_k=top_k, targets=targets)[0]
-        return fill_masks(engine, list(text), top_k=top_k, targets=targets)
+        found = fill_masks(engine, text, top_k=top_k, targets=targets)
+        return found[0] if isinstance(text, str) else found
 
     @overload
     def generate(self, prompt: str, **options: Unpack[GenerateOptions]) -> Generation: ...
@@ -176,13 +183,12 @@ class LanguageModel:
         sampling = _sampling(
             temperature, top_k, top_p, min_p, seed, repetition_penalty, presence_penalty, frequency_penalty
         )
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         results = generate_all(
             engine,
-            prompts,
+            prompt,
             max_new_tokens=max_new_tokens,
             sampling=sampling,
-            stop=_stops(stop),
+            stop=tuple(checked(stop, "stop string")),
             seed=seed,
             ignore_eos=ignore_eos,
         )
@@ -212,9 +218,8 @@ class LanguageModel:
         sampling = _sampling(
             temperature, top_k, top_p, min_p, seed, repetition_penalty, presence_penalty, frequency_penalty
         )
-        wanted = request(
-            engine, checked([prompt], "prompt")[0], max_new_tokens, sampling, _stops(stop), seed, ignore_eos
-        )
+        stops = tuple(checked(stop, "stop string"))
+        wanted = request(engine, checked([prompt], "prompt")[0], max_new_tokens, sampling, stops, seed, ignore_eos)
         return stream(engine, wanted)
 
     @overload
@@ -253,7 +258,7 @@ class LanguageModel:
             engine = self.engine_for("score", causal=(method == "causal") if scoring else None)
         else:
             engine = self.engine_for("score", causal=method == "causal")
-        texts = [text] if isinstance(text, str) else list(text)
+        texts = checked(text)
         if not texts:
             return []
         scores = score_causal(engine, texts, stride=stride) if method == "causal" else score_pseudo(engine, texts)
@@ -281,7 +286,3 @@ def _sampling(
         presence_penalty=presence,
         frequency_penalty=frequency,
     )
-
-
-def _stops(stop: str | Sequence[str]) -> tuple[str, ...]:
-    return (stop,) if isinstance(stop, str) else tuple(stop)

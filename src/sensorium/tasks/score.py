@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from sensorium.errors import InputError
 from sensorium.inference.engine import Engine, by_length
+from sensorium.inference.logits import check_whole
 from sensorium.results import Score
 from sensorium.tasks.texts import checked, place
 
@@ -112,8 +113,7 @@ def _encode(engine: Engine, texts: Sequence[str]) -> list[list[int]]:
 def _stride(stride: int | None, size: int) -> int:
     if stride is None:
         return max(1, size // 2)
-    if not 1 <= stride <= size:
-        raise InputError(f"stride={stride} is out of range", fix=f"It must be from 1 to {size}")
+    check_whole("stride", stride, f"from 1 to {size}", lambda x: 1 <= x <= size)
     return stride
 
 

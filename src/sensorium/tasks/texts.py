@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sensorium.errors import InputError
 
 
-def checked(texts: Sequence[object], what: str = "text") -> list[str]:
-    """The texts, all of them strings that UTF-8 can write.
+def checked(given: object, what: str = "text") -> list[str]:
+    """The texts, all of them strings that UTF-8 can write; a string alone is a list of one.
 
     Raises:
         InputError: one is no string, or holds half of a surrogate pair (as bytes do that were no valid UTF-8).
     """
+    if isinstance(given, str):
+        given = [given]
+    if not isinstance(given, Iterable) or isinstance(given, bytes):
+        raise InputError(
+            f"expected a {what} as a string, got {type(given).__name__}", fix="Give a string, or a list of strings"
+        )
+    texts = list(given)
     found: list[str] = []
     for number, text in enumerate(texts):
         where = place(number, texts, what)

@@ -7,7 +7,6 @@ file that does not match is passed over for the one before.
 from __future__ import annotations
 
 import json
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,6 @@ from sensorium.files import atomic_file, disk_errors, file_hash, write_json
 
 KEPT = 2
 _PATTERN = "state-*.pt"
-_UNFIT = (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
-"""What PyTorch raises about a file that is no state, or the state of something else."""
 
 
 @dataclass
@@ -95,7 +92,7 @@ def load_state(path: Path, model: nn.Module, optimizers: list[torch.optim.Optimi
             torch.cuda.set_rng_state(state["device_rng"].cpu(), device)
     except torch.OutOfMemoryError:  # says nothing about the state
         raise
-    except _UNFIT as error:
+    except Exception as error:  # whatever PyTorch makes of a file that is no state, or of something else
         raise CheckpointError(
             f"the state is damaged, or not of this run and version: {type(error).__name__}: {error}",
             where=str(path),
