@@ -48,13 +48,13 @@ def open_run(out: Path, recipe: Recipe, corpus: Corpus, *, resume: bool, force: 
     """
     known = out / "run" / "run.json"
     identity: dict[str, Any] = {"recipe": recipe.to_dict(), "corpus": corpus.fingerprint}
-    if resume and known.is_file():
-        return _go_on(known, identity)
-    if force:
-        _clear(out)
-    elif not resume or not _only_run(out):
-        _refuse_existing(out)
     with disk_errors(out):
+        if resume and known.is_file():
+            return _go_on(known, identity)
+        if force:
+            _clear(out)
+        elif not resume or not _only_run(out):
+            _refuse_existing(out)
         known.parent.mkdir(parents=True, exist_ok=True)
         for old in (*known.parent.glob("state-*"), known.parent / "metrics.jsonl"):
             old.unlink(missing_ok=True)
@@ -85,23 +85,21 @@ def _clear(out: Path) -> None:
         return
     refuse_foreign(out, ours=OURS)
     refuse_current(out)
-    with disk_errors(out):
-        for pattern in _MODEL_FILES:
-            for path in out.glob(pattern):
-                path.unlink()
-        run = out / "run"
-        if run.is_symlink():
-            run.unlink()
-        elif run.is_dir():
-            shutil.rmtree(run)
+    for pattern in _MODEL_FILES:
+        for path in out.glob(pattern):
+            path.unlink()
+    run = out / "run"
+    if run.is_symlink():
+        run.unlink()
+    elif run.is_dir():
+        shutil.rmtree(run)
 
 
 def _go_on(known: Path, identity: dict[str, Any]) -> Path | None:
     """The state to resume from; what is changed from there on is noted in run.json."""
     before = read_json(known)
     changes = _changes(before, identity, known)
-    with disk_errors(known.parent):
-        _sweep(known.parent)
+    _sweep(known.parent)
     state = newest_state(known.parent)
     if changes:
         noted = [*(before.get("changes") or ()), {"after": state.name if state else None, **changes}]
