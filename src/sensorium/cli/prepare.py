@@ -25,7 +25,7 @@ def prepare(
     validation: Annotated[float, typer.Option(help="Share of documents held out.")] = 0.02,
     seed: Annotated[int, typer.Option(help="Chooses the held-out documents.")] = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first file that cannot be read.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace --out if it exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the corpus that stands at --out.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
     """Clean, deduplicate and tokenise raw text into a corpus."""
@@ -38,7 +38,7 @@ def prepare(
         list(inputs),
         out=out,
         tokenizer=tokenizer,
-        languages=[language.strip() for language in languages.split(",")] if languages else None,
+        languages=[name for part in (languages or "").split(",") if (name := part.strip())] or None,
         column=column,
         form="NFC" if form == "NFC" else "NFKC",
         min_characters=min_characters,

@@ -18,7 +18,7 @@ def train(
         list[str] | None, typer.Option("--set", help="section.key=value on top of the recipe; may be repeated.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace --out if it exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the model or the run that stands at --out.")] = False,
     init: Annotated[Path | None, typer.Option(help="Start from this model's weights.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     compile: Annotated[bool, typer.Option("--compile", help="Compile the feed-forward networks.")] = False,

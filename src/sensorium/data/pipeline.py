@@ -79,7 +79,7 @@ def prepare(
         validation: share of documents held out, chosen by a hash of their text. At least one is, if there are two.
         seed: chooses another share.
         strict: stop at the first file or row that cannot be read, instead of counting it.
-        force: replace `out` if it exists.
+        force: replace the corpus that stands at `out`; anything else there is refused.
         show_progress: None shows bars if stderr is a terminal.
 
     Returns:

@@ -98,8 +98,7 @@ def train(
         for block in model.stack.blocks:
             block.get_submodule("feedforward").compile(dynamic=True)
     optimizers = build_optimizers(model, chosen.optim)
-    with disk_errors(out):
-        state = open_run(out, chosen, corpus, resume=resume, force=force)
+    state = open_run(out, chosen, corpus, resume=resume, force=force)
     at = Progress() if state is None else load_state(state, model, optimizers, target)
     loop = Loop(
         recipe=chosen,
