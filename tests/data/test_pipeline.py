@@ -181,3 +181,11 @@ def test_special_tokens_that_a_text_names_are_text(tmp_path: Path, spec: str) ->
 def test_a_seed_out_of_range_is_an_error(tmp_path: Path, seed: int) -> None:
     with pytest.raises(InputError, match="seed="):
         prepare(jsonl(tmp_path / "a.jsonl", TEXTS), out=tmp_path / "out", seed=seed)
+
+
+def test_a_file_whose_name_is_not_utf8_is_read_and_named(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Path(os.fsdecode(os.fsencode(tmp_path / "in") + b"/n\xff.txt")).write_text(" ".join(ENGLISH), encoding="utf-8")
+    corpus = prepare(tmp_path / "in", out=tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8")) == corpus.manifest
+    assert os.fsencode(corpus.manifest["input"]["files"][0]["path"]) == b"n\xff.txt"

@@ -13,6 +13,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
 from sensorium.data.tokenizer import Tokenizer
 from sensorium.errors import InputError
 from sensorium.tasks.fill_mask import fill_masks
+from sensorium.tasks.model import load
 from tests.inference.folders import CONTEXT
 from tests.inference.mock import SPECIAL
 
@@ -139,3 +140,8 @@ def test_spaces_are_as_the_token_has_them() -> None:
         [fill.text for fill in fills] for fills in fill_masks(engine, ["go [MASK] a", "[MASK]", "a[MASK]"], top_k=2)
     ]
     assert texts == [["go the a", "going a"], ["the", "ing"], ["a the", "aing"]]
+
+
+def test_the_targets_that_the_guide_shows_are_words_of_the_default_model() -> None:
+    fills = load("default:encoder").fill_mask("She was very [MASK].", targets=["happy", "glad"])
+    assert {fill.token.strip() for fill in fills} == {"happy", "glad"}

@@ -25,3 +25,8 @@ def test_a_setting_that_would_do_nothing_is_refused(recipe: str, override: str, 
 def test_a_setting_that_says_what_holds_anyway_is_taken() -> None:
     heads = load_recipe("gpt2-mini").model.heads
     assert load_recipe("gpt2-mini", [f"model.kv_heads={heads}", "objective.mask_rate=0.15"]).model.kv_heads == heads
+
+
+def test_a_field_without_its_section_is_named_in_full() -> None:
+    with pytest.raises(ConfigError, match=r"unknown key steps; did you mean run\.steps\?"):
+        load_recipe("bert-tiny", ["steps=3"])

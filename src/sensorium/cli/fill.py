@@ -26,6 +26,8 @@ def fill(
     if json:
         print_json(found)
         return
-    for candidates in found:
+    for number, candidates in enumerate(found):
+        if number:
+            typer.echo()
         for candidate in candidates:
             typer.echo(f"{candidate.score:7.2%}  {candidate.token or '␣':<16} {candidate.text}")

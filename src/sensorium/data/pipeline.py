@@ -94,7 +94,7 @@ def prepare(
     settings = Settings(
         column=column,
         form=form,
-        languages=tuple(languages) if languages else None,
+        languages=((languages,) if isinstance(languages, str) else tuple(languages)) if languages else None,
         min_characters=min_characters,
         validation=validation,
         seed=seed,

@@ -36,8 +36,8 @@ def fill_masks(trip: Trip) -> Sequence[Block]:
     ]
     return [
         Text(
-            "`sensorium fill` asks the encoder what stands at a mask. It has read for minutes, not for weeks: it knows "
-            "which kind of word fits, and the commonest words of the novels and poems come first."
+            "`sensorium fill` asks the encoder what stands at a mask. It has read for minutes, not for weeks: the "
+            "commonest words of the novels and poems come first, and with longer reading the kind of word that fits."
         ),
         Columns(rankings),
     ]

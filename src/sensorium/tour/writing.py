@@ -26,8 +26,8 @@ def generate(trip: Trip) -> Sequence[Block]:
     return [
         Text(
             f"`sensorium generate` continues a text, here at temperature {TEMPERATURE} and top-p {TOP_P}. A model of "
-            "this size, trained for minutes, catches the tone and the grammar from word to word, and loses the thread "
-            "soon after. Longer training and larger recipes mend that first."
+            "this size, trained for minutes, catches something of the tone and loses the thread within a few words. "
+            "Longer training and larger recipes mend that first."
         ),
         *(Sample(prompt, one.text.rstrip()) for prompt, one in zip(prompts, made, strict=True)),
     ]

@@ -127,7 +127,7 @@ Stock `transformers` opens the folder too.
 | batch | {_settings(recipe["batch"])} |
 | seed | {recipe["run"]["seed"]} |
 
-## Validation
+## {"Validation" if splits["validation"]["documents"] else "Training loss"}
 
 | metric | value |
 |---|---|

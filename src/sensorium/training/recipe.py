@@ -287,7 +287,7 @@ def _build(kind: type[Any], values: Mapping[str, Any], prefix: str, where: str) 
     known = {f.name: f for f in dataclasses.fields(kind)}
     for name in values:
         if name not in known:
-            guess = closest(name, known)
+            guess = closest(name, known) or (None if prefix else _section_of(name))
             hint = f"; did you mean {prefix}{guess}?" if guess else ""
             raise ConfigError(f"unknown key {prefix}{name}{hint}", where=where, fix=f"Known: {', '.join(known)}")
     missing = [
@@ -298,6 +298,14 @@ def _build(kind: type[Any], values: Mapping[str, Any], prefix: str, where: str) 
     if missing:
         raise ConfigError(f"missing {', '.join(missing)}", where=where, fix="Add it to the recipe, or give it by --set")
     return kind(**{name: _value(hints[name], value, f"{prefix}{name}", where) for name, value in values.items()})
+
+
+def _section_of(name: str) -> str | None:
+    """The full key of a field whose section was left out."""
+    for section, kind in typing.get_type_hints(Recipe).items():
+        if dataclasses.is_dataclass(kind) and name in {field.name for field in dataclasses.fields(kind)}:
+            return f"{section}.{name}"
+    return None
 
 
 def _value(hint: Any, value: Any, key: str, where: str) -> Any:

@@ -85,7 +85,8 @@ def train(
     """
     if resume and force:
         raise InputError("--resume goes on with a run, --force replaces it", where=str(out), fix="Choose one of them")
-    chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+    given = [overrides] if isinstance(overrides, str) else overrides
+    chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, given)
     corpus = corpus if isinstance(corpus, Corpus) else Corpus.open(corpus)
     out = Path(out)
     target = _device(device)
