@@ -22,7 +22,8 @@ import sensorium as sm
 from sensorium.data.language import script
 from sensorium.inference.engine import Engine
 
-WINDOW = 126
+WINDOW = 62
+"""Tokens that the encoder sees at a time, with [CLS] and [SEP] the length that it was trained at."""
 SHARE = 0.15
 Documents = dict[str, list[list[int]]]
 

@@ -86,5 +86,6 @@ def _training(run: Path) -> list[str]:
     return [
         f"`python -m scripts.build_default` makes it again: `sensorium.train` with the recipe `default-{run.name}`,",
         f"{done['steps']:,} steps over {done['tokens']:,} tokens, {done['seconds'] / 60:.0f} minutes on one core of a",
-        f"small machine. {facts['parameters']:,} parameters: {shape}.",
+        f"small machine, {recipe['batch']['seq_len']} tokens at a time.",
+        f"{facts['parameters']:,} parameters: {shape}.",
     ]  # fmt: skip
