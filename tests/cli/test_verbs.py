@@ -73,7 +73,7 @@ def test_short_documents_are_dropped_if_asked(home: Path, tmp_path: Path) -> Non
 
 def test_lines_of_standard_input_are_texts(home: Path) -> None:
     lines = shell("fill", str(home / "bert"), "--top-k", "1", stdin="The [MASK] sat.\n\n今天[MASK]好。\n".encode())
-    assert len(lines.out.splitlines()) == 2
+    assert len(lines.out.splitlines()) == 3  # an empty line parts the texts
     text = (home / "texts" / "0.txt").read_bytes()
     piped, named = (shell("score", str(home / "gpt"), source, stdin=text) for source in ("-", f"{home}/texts/0.txt"))
     assert piped == named
