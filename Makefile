@@ -41,11 +41,13 @@ $(VENV)/.torch: constraints.txt
 	$(PIP) install --quiet -r constraints.txt
 	touch $@
 
-$(VENV)/.core: $(VENV)/.torch pyproject.toml
+BUILT_FROM := pyproject.toml hatch_build.py csrc/skinny.c
+
+$(VENV)/.core: $(VENV)/.torch $(BUILT_FROM)
 	$(PIP) install --quiet -e .
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.torch pyproject.toml
+$(VENV)/.dev: $(VENV)/.torch $(BUILT_FROM)
 	$(PIP) install --quiet -e '.[dev]'
 	touch $@ $(VENV)/.core
 

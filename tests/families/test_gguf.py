@@ -10,8 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sensorium.core.cache import KVCache
 from sensorium.errors import CapabilityError, CheckpointError, InputError, SensoriumError
 from sensorium.families.gguf import TYPES, read_gguf
+from sensorium.families.gguf_codes import KINDS
+from sensorium.inference.one_row import OneRow
 from tests.families.gguf_files import TEXTS, THETA, stock, tokenizer, tokenizer_fields, write
 
 BACKEND = tokenizer()
@@ -213,3 +216,29 @@ def test_a_length_beyond_the_file_is_refused_at_once(kind: int, tmp_path: Path) 
 def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_gguf(tmp_path / "nowhere.gguf")
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_the_codes_of_a_file_say_exactly_what_the_dequantised_weights_say(kind: str, tmp_path: Path) -> None:
+    write(tmp_path / "m.gguf", stock(VOCAB, dim=256 if kind.endswith("K") else 64), BACKEND, kind)
+    loaded = read_gguf(tmp_path / "m.gguf")
+    parameters = dict(loaded.model.named_parameters())
+    assert bool(loaded.codes) == (kind in KINDS)
+    for name, codes in loaded.codes.items():
+        assert torch.equal(torch.from_numpy(codes.dense()), parameters[name].detach()), name
+    if kind in KINDS:
+        assert {name for name, weight in parameters.items() if weight.dim() == 2} == loaded.codes.keys()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_decoding_from_codes_equals_decoding_from_fp32(kind: str, tmp_path: Path) -> None:
+    write(tmp_path / "m.gguf", stock(VOCAB), BACKEND, kind)
+    loaded = read_gguf(tmp_path / "m.gguf")
+    ids = torch.arange(3, 15)[None]
+    expected = loaded.model.logits(loaded.model(ids))[0]
+    row = OneRow(loaded.model, loaded.codes)
+    cache = KVCache(loaded.model.config.stack, batch=1, capacity=12)
+    with torch.inference_mode():
+        for place in range(12):
+            step = torch.from_numpy(row.step(int(ids[0, place]), cache))
+            torch.testing.assert_close(step, expected[place], atol=2e-5, rtol=1e-5)

@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers import Tokenizer as Backend
 from torch import Tensor
 
+from sensorium.core.codes import Codes, Codes4, Codes8
 from sensorium.core.model import Transformer
 from sensorium.errors import CapabilityError, CheckpointError, SensoriumError, require
 from sensorium.families.checkpoint import assemble
+from sensorium.families.gguf_codes import read_codes
 from sensorium.families.gguf_file import GGUFFile, read_file
 from sensorium.families.hf_config import HFConfig
 from sensorium.families.keymap import Tensors
@@ -43,6 +46,18 @@ _NAMES = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+_MATRICES = {
+    "token_embd": "stack.embed.tokens",
+    "output": "language.output",
+    "attn_q": "attention.q",
+    "attn_k": "attention.k",
+    "attn_v": "attention.v",
+    "attn_output": "attention.out",
+    "ffn_gate": "feedforward.gate",
+    "ffn_up": "feedforward.up",
+    "ffn_down": "feedforward.down",
+}
+"""Their matrices and our parameters."""
 _LLAMA3_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
     r"|\s+(?!\S)|\s+"
@@ -63,6 +78,8 @@ class LoadedGGUF:
     tokenizer: Backend
     special: dict[Any, str]
     chat_template: str | None
+    codes: dict[str, Codes]
+    """The matrices that are held as codes in the file, by the names of the model's parameters."""
 
 
 def read_gguf(path: StrPath) -> LoadedGGUF:
@@ -85,7 +102,8 @@ def read_gguf(path: StrPath) -> LoadedGGUF:
     except Exception as error:
         raise CheckpointError(f"the tokenizer cannot be read: {error!r}", where=str(path), fix=_ANEW) from error
     template = file.fields.get("tokenizer.chat_template")
-    return LoadedGGUF(loaded.model, config, tokenizer, special, template if isinstance(template, str) else None)
+    template = template if isinstance(template, str) else None
+    return LoadedGGUF(loaded.model, config, tokenizer, special, template, _codes(file, config))
 
 
 class _Metadata:
@@ -189,6 +207,29 @@ def _tensors(gguf: Any, file: GGUFFile, config: HFConfig, where: str) -> Tensors
             weight = _unpermute(weight, config["num_key_value_heads"])
         tensors[name] = weight
     return tensors
+
+
+def _codes(file: GGUFFile, config: HFConfig) -> dict[str, Codes]:
+    """What `_tensors` dequantises, as it is stored."""
+    heads = {"attn_q": config["num_attention_heads"], "attn_k": config["num_key_value_heads"]}
+    found: dict[str, Codes] = {}
+    for theirs, stored in file.tensors.items():
+        *block, name, _ = theirs.split(".")
+        if name not in _MATRICES or (codes := read_codes(stored)) is None:
+            continue
+        if config["model_type"] == "llama" and name in heads:
+            codes = _reordered(codes, _unpermute(torch.arange(stored.shape[0]), heads[name]).numpy())
+        found[f"stack.blocks.{block[1]}.{_MATRICES[name]}.weight" if block else f"{_MATRICES[name]}.weight"] = codes
+    return found
+
+
+def _reordered(codes: Codes, order: NDArray[np.int64]) -> Codes:
+    """The same matrix with its rows in another order."""
+    match codes:
+        case Codes8():
+            return Codes8(codes.codes[order], codes.scales[order])
+        case Codes4():
+            return Codes4(codes.codes[order], codes.scales[order], codes.offsets[order])
 
 
 def _their_name(name: str) -> str:

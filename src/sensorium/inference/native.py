@@ -6,7 +6,7 @@ all rows of a batch but one are done, the last one moves to a cache of its own, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sensorium.core.cache import KVCache
+from sensorium.core.codes import Codes
 from sensorium.core.model import Decoder, Encoder, Transformer
 from sensorium.core.pack import pack
 from sensorium.data.tokenizer import Tokenizer
@@ -37,6 +38,7 @@ class NativeEngine:
         tokenizer: the model's.
         source: where it came from, for messages.
         eos_ids: tokens that end a generation.
+        codes: the codes of matrices that came from a quantised file, by the names of the model's parameters.
 
     Raises:
         CheckpointError: the tokenizer has more tokens than the model.
@@ -44,7 +46,15 @@ class NativeEngine:
 
     name = "native"
 
-    def __init__(self, model: Transformer, tokenizer: Tokenizer, *, source: str, eos_ids: Iterable[int] = ()) -> None:
+    def __init__(
+        self,
+        model: Transformer,
+        tokenizer: Tokenizer,
+        *,
+        source: str,
+        eos_ids: Iterable[int] = (),
+        codes: Mapping[str, Codes] | None = None,
+    ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.source = source
@@ -60,7 +70,7 @@ class NativeEngine:
                 where=source,
                 fix="Put the tokenizer files that belong to this model into the folder",
             )
-        self._one_row = OneRow(model) if isinstance(model, Decoder) and OneRow.supports(model) else None
+        self._one_row = OneRow(model, codes) if isinstance(model, Decoder) and OneRow.supports(model) else None
 
     @classmethod
     def open(cls, source: StrPath, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> NativeEngine:
@@ -78,7 +88,8 @@ class NativeEngine:
             file = read_gguf(path)
             tokenizer = Tokenizer(file.tokenizer, file.special, file.chat_template)
             eos = end_tokens(tokenizer, file.config)
-            return cls(file.model.to(device=device, dtype=dtype), tokenizer, source=str(source), eos_ids=eos)
+            model = file.model.to(device=device, dtype=dtype)
+            return cls(model, tokenizer, source=str(source), eos_ids=eos, codes=file.codes)
         loaded = read_model(path, dtype=dtype, device=device)
         tokenizer = Tokenizer.from_folder(path)
         return cls(loaded.model, tokenizer, source=str(source), eos_ids=end_tokens(tokenizer, loaded.config, path))

@@ -1,17 +1,17 @@
 """One row of one token through a decoder, in NumPy.
 
 Decoding a single sequence is a few matrix–vector products a layer. PyTorch spends as long on dispatching the
-small operations between them as the memory does on delivering the weights; NumPy's calls cost a tenth of that,
-and its BLAS keeps every core busy in a matrix–vector product. The weights are those of the PyTorch model, in
-place: q, k and v, and gate and up, are moved once into one matrix each, of which the model's parameters become
-views, so that nothing is held twice. The cache is the model's own too, so that prefill stays PyTorch's.
+small operations between them as the memory does on delivering the weights; NumPy's calls cost a tenth of that.
+The products are `core.skinny`'s, which reads the weights in their shortest exact form. q, k and v, and gate and up,
+are moved once into one matrix each, of which the model's parameters become views, so that no fp32 weight is held
+twice. The cache is the model's own too, so that prefill stays PyTorch's.
 
 `core` is the reference: the tests hold every step to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,10 +22,12 @@ from torch import Tensor, nn
 
 from sensorium.core.block import Block
 from sensorium.core.cache import KVCache
+from sensorium.core.codes import Codes, stack
 from sensorium.core.config import Activation
 from sensorium.core.model import Decoder
 from sensorium.core.norm import RMSNorm
 from sensorium.core.position import rotary_angles
+from sensorium.core.skinny import SkinnyMatrix
 from sensorium.errors import InputError
 
 Vector = NDArray[np.float32]
@@ -60,11 +62,11 @@ _ACTIVATIONS: dict[Activation, Norm] = {
 class _Affine:
     """W x + b."""
 
-    weight: Matrix
+    weight: SkinnyMatrix
     bias: Vector | None
 
     def __call__(self, x: Vector) -> Vector:
-        product: Vector = np.dot(self.weight, x)
+        product: Vector = self.weight(x)
         return product if self.bias is None else product + self.bias
 
 
@@ -73,10 +75,12 @@ class OneRow:
 
     Args:
         model: an fp32 decoder on the CPU, in evaluation. Its q/k/v and gate/up parameters become views of
-            joined matrices; their values do not change.
+            joined matrices; their values do not change, and must not be changed afterwards.
+        codes: the codes of matrices that came from a quantised file, by the names of the parameters.
     """
 
-    def __init__(self, model: Decoder) -> None:
+    def __init__(self, model: Decoder, codes: Mapping[str, Codes] | None = None) -> None:
+        matrices = _Matrices(model, codes or {})
         stack = model.stack
         self._config = stack.config
         self._tokens = _array(stack.embed.tokens.weight)
@@ -84,17 +88,17 @@ class OneRow:
         self._offset = stack.config.embed.position.offset if stack.config.embed.position else 0
         self._types = None if stack.embed.types is None else _array(stack.embed.types.weight)[0]
         self._embed_norm = _norm(stack.embed.norm)
-        self._layers = [_Layer(block) for block in stack.blocks if isinstance(block, Block)]
+        self._layers = [_Layer(block, matrices) for block in stack.blocks if isinstance(block, Block)]
         self._final_norm = _norm(stack.final_norm)
         self._table: tuple[Matrix, Matrix] | None = None
         head = model.language
         if head is None:
             raise InputError("the model has no language head, so it cannot decode")
-        self._dense = None if head.dense is None else _affine([head.dense])
+        self._dense = None if head.dense is None else matrices.affine([head.dense])
         self._dense_activation = model.config.language.transform if model.config.language else None
         self._head_norm = _norm(head.norm)
         matrix = head.matrix(stack.embed.tokens.weight)
-        self._output = _Affine(_array(matrix), None if head.bias is None else _array(head.bias))
+        self._output = _Affine(matrices.of([matrix]), None if head.bias is None else _array(head.bias))
 
     @staticmethod
     def supports(model: nn.Module) -> bool:
@@ -146,14 +150,14 @@ class OneRow:
 class _Layer:
     """One block; the same residuals as `core.block.Block`."""
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: Block, matrices: _Matrices) -> None:
         attention, config = block.attention, block.attention.config
         self.pre = block.pre
         self.heads, self.kv_heads, self.head_dim = config.n_heads, config.n_kv_heads, config.head_dim
         self.window = config.window
         self.scale = np.float32(config.scale if config.scale is not None else config.head_dim**-0.5)
-        self.qkv = _affine([attention.q, attention.k, attention.v])
-        self.out = _affine([attention.out])
+        self.qkv = matrices.affine([attention.q, attention.k, attention.v])
+        self.out = matrices.affine([attention.out])
         self.q_norm, self.k_norm = _norm(attention.q_norm), _norm(attention.k_norm)
         self.normed_heads = attention.q_norm is not None
         self.attention_norm, self.feedforward_norm = (
@@ -162,8 +166,8 @@ class _Layer:
         )
         feedforward = block.feedforward
         self.gated = feedforward.gate is not None
-        self.up = _affine([m for m in (feedforward.gate, feedforward.up) if m is not None])
-        self.down = _affine([feedforward.down])
+        self.up = matrices.affine([m for m in (feedforward.gate, feedforward.up) if m is not None])
+        self.down = matrices.affine([feedforward.down])
         self.activation = _ACTIVATIONS[block.config.feedforward.activation]
 
     def __call__(
@@ -249,20 +253,32 @@ def _layer_norm(weight: Vector, bias: Vector, eps: float) -> Norm:
     return norm
 
 
-def _affine(parts: Sequence[nn.Linear]) -> _Affine:
-    """The linear maps of `parts`, stacked; their weights become views of the stacked matrix."""
-    if len(parts) == 1:
-        bias = parts[0].bias
-        return _Affine(_array(parts[0].weight), None if bias is None else _array(bias))
-    weight = torch.cat([part.weight.data for part in parts])
-    start = 0
-    for part in parts:
-        part.weight.data = weight[start : start + part.out_features]
-        start += part.out_features
-    if all(part.bias is None for part in parts):
-        return _Affine(weight.numpy(), None)
-    biases = [part.weight.new_zeros(part.out_features) if part.bias is None else part.bias.data for part in parts]
-    return _Affine(weight.numpy(), torch.cat(biases).numpy())
+class _Matrices:
+    """The model's matrices, joined where several read the same vector."""
+
+    def __init__(self, model: Decoder, codes: Mapping[str, Codes]) -> None:
+        self._codes = {id(parameter): codes[name] for name, parameter in model.named_parameters() if name in codes}
+
+    def affine(self, parts: Sequence[nn.Linear]) -> _Affine:
+        """The linear maps of `parts`, stacked; their weights become views of the stacked matrix."""
+        matrix = self.of([part.weight for part in parts])
+        if all(part.bias is None for part in parts):
+            return _Affine(matrix, None)
+        biases = [part.weight.new_zeros(part.out_features) if part.bias is None else part.bias.data for part in parts]
+        return _Affine(matrix, torch.cat(biases).numpy())
+
+    def of(self, parts: Sequence[Tensor]) -> SkinnyMatrix:
+        """The rows of `parts`, as codes if all of them are."""
+        found = [self._codes[id(part)] for part in parts if id(part) in self._codes]
+        codes = stack(found) if len(found) == len(parts) else None
+        if len(parts) == 1:
+            return SkinnyMatrix(_array(parts[0]), codes)
+        weight = torch.cat([part.data for part in parts])
+        start = 0
+        for part in parts:
+            part.data = weight[start : start + len(part)]
+            start += len(part)
+        return SkinnyMatrix(weight.numpy(), codes)
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
