@@ -2,8 +2,9 @@
 
     python -m benchmarks.decode
 
-Both start from the same GGUF file, dequantised to fp32, and must give the same tokens. Reading the weights once a
-token from memory is the limit: 538 MB.
+Both start from the same GGUF file, compute in fp32 and must give the same tokens. The peer reads the dequantised
+weights, 538 MB a token, from memory; ours the codes that the file holds, which say the same in 111 MB. Reading once a
+token is the limit of either.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ def measure(new_tokens: int = NEW_TOKENS) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     import sensorium as sm
+    from sensorium.core.skinny import kernel
 
     path = smollm2()
     lm = sm.load(path)
@@ -63,7 +65,8 @@ def measure(new_tokens: int = NEW_TOKENS) -> None:
         targets=[3.0],
         notes=[
             f"the {new_tokens} tokens of both are {'the same' if same else '**not the same**'}",
-            f"reading all weights once a token allows {limit:.0f} tokens/s on this machine",
+            f"reading all weights once a token allows {limit:.0f} tokens/s as fp32 on this machine"
+            f"{'' if kernel() else '; the compiled kernel was not built here'}",
         ],
     )
 

@@ -14,6 +14,8 @@ BENCHMARKS = (
     "train_mlm --precision bf16",
     "train_causal",
     "train_causal --precision bf16",
+    "train_causal_mixed",
+    "train_causal_mixed --precision bf16",
 )
 
 

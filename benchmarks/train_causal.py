@@ -9,11 +9,15 @@ ours cuts documents and keeps them apart, the peer gets one packed stream in blo
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks import ours as sensorium_side
 from benchmarks.common import Precision, report, take_turns
 from benchmarks.data import prepared
 from sensorium.training.recipe import Recipe, recipe_from_dict
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 BLOCKS, SEQ_LEN, STEPS, WARMUP = 8, 256, 12, 6
 
@@ -43,9 +47,22 @@ def ours(precision: Precision) -> float:
     return sensorium_side.tokens_per_second(corpus(), recipe(precision))
 
 
+def stock_llama(vocab_size: int) -> PreTrainedModel:
+    """The recipe's model in stock `transformers`."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=vocab_size, hidden_size=384, num_hidden_layers=6, num_attention_heads=6,
+            intermediate_size=1024, max_position_embeddings=SEQ_LEN + 1, tie_word_embeddings=True,
+            attn_implementation="sdpa",
+        )
+    )  # fmt: skip
+
+
 def theirs(precision: Precision) -> float:
     """Tokens a second of stock LlamaForCausalLM in the Trainer."""
-    from transformers import LlamaConfig, LlamaForCausalLM, default_data_collator
+    from transformers import default_data_collator
 
     import sensorium as sm
     from benchmarks.peer import tokens_per_second
@@ -54,13 +71,7 @@ def theirs(precision: Precision) -> float:
     ids = opened.train.tokens(0, opened.train.n_tokens).tolist()
     blocks = [ids[start : start + SEQ_LEN] for start in range(0, len(ids) - SEQ_LEN, SEQ_LEN)]
     rows = [{"input_ids": block, "labels": block} for block in blocks]
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=opened.tokenizer.vocab_size, hidden_size=384, num_hidden_layers=6, num_attention_heads=6,
-            intermediate_size=1024, max_position_embeddings=SEQ_LEN, tie_word_embeddings=True,
-            attn_implementation="sdpa",
-        )
-    )  # fmt: skip
+    model = stock_llama(opened.tokenizer.vocab_size)
     return tokens_per_second(
         model, rows, default_data_collator, batch=BLOCKS, steps=STEPS, warmup=WARMUP, precision=precision
     )
