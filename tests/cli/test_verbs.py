@@ -91,3 +91,18 @@ def test_the_console_script_helps_and_names_its_version() -> None:
     bare, asked = shell(), shell("--help")
     assert (bare.code, bare.out) == (0, asked.out)
     assert shell("--version").out.strip() == __version__
+
+
+def test_fill_tells_the_masks_of_a_text_apart(home: Path) -> None:
+    lines = shell("fill", str(home / "bert"), "The [MASK] [MASK] sat.", "--top-k", "2").out.splitlines()
+    assert [line for line in lines if line.startswith("mask")] == ["mask 1", "mask 2"]
+    assert len(lines) == 6
+
+
+def test_score_takes_the_method_that_is_named(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("The cat sat.", encoding="utf-8")
+    done = shell("score", str(home / "bert"), str(tmp_path / "t.txt"), "--method", "pseudo")
+    assert "pseudo" in done.out
+    wrong = shell("score", str(home / "bert"), str(tmp_path / "t.txt"), "--method", "guess")
+    assert wrong.code == 2
+    assert "known: causal, pseudo" in wrong.err

@@ -142,6 +142,12 @@ def test_spaces_are_as_the_token_has_them() -> None:
     assert texts == [["go the a", "going a"], ["the", "ing"], ["a the", "aing"]]
 
 
+def test_no_targets_at_all_are_refused(masked) -> None:
+    for targets in ([], [""], ""):
+        with pytest.raises(InputError, match="target"):
+            masked.fill_mask(TEXT, targets=targets)
+
+
 def test_the_targets_that_the_guide_shows_are_words_of_the_default_model() -> None:
     fills = load("default:encoder").fill_mask("She was very [MASK].", targets=["happy", "glad"])
     assert {fill.token.strip() for fill in fills} == {"happy", "glad"}

@@ -29,5 +29,8 @@ def fill(
     for number, candidates in enumerate(found):
         if number:
             typer.echo()
-        for candidate in candidates:
+        several = candidates[-1].mask > 0
+        for place, candidate in enumerate(candidates):
+            if several and (place == 0 or candidate.mask != candidates[place - 1].mask):
+                typer.echo(f"mask {candidate.mask + 1}")
             typer.echo(f"{candidate.score:7.2%}  {candidate.token or '␣':<16} {candidate.text}")

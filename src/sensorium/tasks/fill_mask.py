@@ -53,8 +53,8 @@ def fill_masks(
     """
     check_whole("top_k", top_k, "1 or more", lambda x: x >= 1)
     targets = None if targets is None else checked(targets, "target")
-    if targets is not None and not all(targets):
-        raise InputError("a target is empty", fix="Leave it out")
+    if targets is not None and not (targets and all(targets)):
+        raise InputError("there are no targets" if not targets else "a target is empty", fix="Leave it out")
     texts = checked(texts)
     masked = _find_masks(engine, texts)
     ids = [item.encoding.ids for item in masked]
