@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Literal
+
 import torch
 
 from sensorium.core.config import (
     Activation,
     AttentionConfig,
     BlockConfig,
+    EncoderDecoderConfig,
     FeedForwardConfig,
     LanguageHeadConfig,
     LearnedPosition,
     ModelConfig,
     NormConfig,
+    RelativePosition,
     RotaryPosition,
+    SinusoidalPosition,
     StackConfig,
     TokenEmbedConfig,
 )
-from sensorium.core.model import Transformer, build, initialise
+from sensorium.core.encoder_decoder import EncoderDecoder
+from sensorium.core.model import AnyConfig, Transformer, build, initialise
 
 VOCAB = 50
 
@@ -95,7 +102,63 @@ def gpt2(*, layers: int = 2) -> ModelConfig:
     )
 
 
-def built(config: ModelConfig, seed: int = 0) -> Transformer:
+def seq2seq(
+    kind: Literal["learned", "sinusoidal", "relative"],
+    *,
+    shared: bool = True,
+    tied: bool = True,
+    kv_heads: int = 4,
+    dropout: float = 0.0,
+) -> EncoderDecoderConfig:
+    """An encoder-decoder as BART, Marian or T5 is; where nothing is shared, the decoder has a vocabulary of its own."""
+    t5, dim = kind == "relative", 24
+    norm = NormConfig(kind="rmsnorm" if t5 else "layernorm", eps=1e-5)
+    attention = AttentionConfig(
+        n_heads=4, n_kv_heads=kv_heads, head_dim=8, q_bias=not t5, k_bias=not t5, v_bias=not t5, out_bias=not t5,
+        scale=0.5 if t5 else None, dropout=dropout,
+    )  # fmt: skip
+    block = BlockConfig(
+        attention=attention,
+        feedforward=FeedForwardConfig(width=40, activation="relu", gated=t5, bias=not t5, dropout=dropout),
+        norm=norm,
+        placement="pre" if t5 else "post",
+        dropout=dropout,
+    )
+    position = {
+        "learned": LearnedPosition(size=32, offset=2),
+        "sinusoidal": SinusoidalPosition(size=32, layout="halves"),
+    }
+    embed = TokenEmbedConfig(vocab_size=VOCAB, position=position.get(kind), dropout=dropout, scale=1.0 if t5 else 2.0)
+    encoder = StackConfig(
+        dim=dim,
+        embed=embed,
+        blocks=(block,) * 2,
+        causal=False,
+        relative=RelativePosition(buckets=8, max_distance=10) if t5 else None,
+        final_norm=norm if t5 else None,
+        out_dropout=dropout,
+    )
+    return EncoderDecoderConfig(
+        encoder=encoder,
+        decoder=replace(
+            encoder,
+            embed=embed if shared else replace(embed, vocab_size=VOCAB - 6),
+            blocks=(replace(block, cross=attention),) * 3,
+            causal=True,
+        ),
+        language=LanguageHeadConfig(tied=tied, bias=not t5, scale=dim**-0.5 if t5 else 1.0),
+        shared=shared,
+    )
+
+
+def built_seq2seq(config: EncoderDecoderConfig) -> EncoderDecoder:
+    """See `built`."""
+    model = built(config)
+    assert isinstance(model, EncoderDecoder)
+    return model
+
+
+def built(config: AnyConfig, seed: int = 0) -> Transformer:
     """The model in evaluation, with every parameter perturbed so that no norm is 1 and no bias 0."""
     model = build(config)
     generator = torch.Generator().manual_seed(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -46,6 +47,10 @@ CASES = {
     "documents": (dict(batch=1), MaskSpec(causal=False, lengths=(3, 1, 3))),
     "documents, causal": (dict(batch=1, kv_heads=2), MaskSpec(causal=True, lengths=(2, 5))),
     "documents, causal window": (dict(batch=1), MaskSpec(causal=True, window=2, lengths=(2, 5))),
+    "documents and their sources": (
+        dict(batch=1, keys=9, kv_heads=2),
+        MaskSpec(causal=False, lengths=(3, 1, 3), key_lengths=(2, 5, 2)),
+    ),
     "decoding step": (dict(queries=1), MaskSpec(causal=True, q_offset=6)),
     "decoding step, padding": (
         dict(queries=1, kv_heads=2),
@@ -91,6 +96,27 @@ def test_bias_is_added_to_the_scaled_scores(backend: Backend) -> None:
     torch.testing.assert_close(actual, expected, atol=2e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("backend", ["eager", "sdpa", "varlen", "auto"])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("learned", [False, True])
+def test_the_bias_of_packed_documents_is_the_longest_ones(backend: Backend, causal: bool, learned: bool) -> None:
+    q, k, v = tensors(batch=1, kv_heads=2)
+    bias = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(2)).requires_grad_(learned)
+    packed, _ = attend(q, k, v, spec=MaskSpec(causal=causal, lengths=(2, 4, 1)), bias=bias, backend=backend)
+    parts = zip((2, 4, 1), *(torch.split(x, (2, 4, 1), dim=2) for x in (q, k, v)), strict=True)
+    alone = [
+        attend(*part, spec=MaskSpec(causal=causal), bias=bias[:, :, :n, :n], backend="eager")[0] for n, *part in parts
+    ]
+    expected = torch.cat(alone, dim=2)
+    torch.testing.assert_close(packed, expected, atol=2e-6, rtol=1e-5)
+    inputs = (q, k, v, bias) if learned else (q, k, v)
+    weight = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1))
+    wanted = torch.autograd.grad((expected * weight).sum(), inputs)
+    got = torch.autograd.grad((packed * weight).sum(), inputs)
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(a, b, atol=5e-6, rtol=1e-5)
+
+
 @pytest.mark.parametrize("backend", ["eager", "sdpa"])
 def test_a_query_without_keys_gives_zeros_and_finite_gradients(backend: Backend) -> None:
     q, k, v = tensors()
@@ -133,6 +159,20 @@ def test_a_named_back_end_that_cannot_serve_raises() -> None:
 def test_padding_and_packing_exclude_each_other() -> None:
     with pytest.raises(ValueError, match="exclude"):
         MaskSpec(causal=False, lengths=(7,), key_valid=right_padded())
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (dict(causal=False, key_lengths=(2, 3)), "as many documents"),
+        (dict(causal=False, lengths=(2, 3), key_lengths=(5,)), "as many documents"),
+        (dict(causal=True, lengths=(2, 3), key_lengths=(2, 3)), "no order"),
+        (dict(causal=False, window=2, lengths=(2, 3), key_lengths=(2, 3)), "no order"),
+    ],
+)
+def test_keys_of_other_sequences_are_a_packed_documents(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        MaskSpec(**options)
 
 
 @settings(deadline=None, max_examples=25)

@@ -22,16 +22,19 @@ from torch import Tensor
 
 from sensorium.core.documents import attend_documents
 from sensorium.core.mask import MaskSpec
+from sensorium.core.pack import restart
 from sensorium.errors import CapabilityError, EngineError
 
 _SHORT = 512
 """Tokens of a document whose scores may be held at once in training."""
+_MANY, _VERY_SHORT = 8, 64
+"""So many documents of so many tokens, on average, are attended faster in groups than one by one."""
 
 Backend = Literal["auto", "eager", "sdpa", "flex", "varlen"]
 Queries = Float[Tensor, "batch heads queries head_dim"]
 Keys = Float[Tensor, "batch kv_heads keys head_dim"]
 Scores = Float[Tensor, "batch heads queries keys"]
-Bias = Float[Tensor, "#batch heads queries keys"]
+Bias = Float[Tensor, "#batch heads bias_queries bias_keys"]
 
 
 def attend(
@@ -54,7 +57,8 @@ def attend(
         v: values.
         spec: who may see whom.
         scale: multiplies the scores; None means 1/sqrt(head_dim).
-        bias: added to the scaled scores before the softmax.
+        bias: added to the scaled scores before the softmax. Of packed documents, it is that of the longest one, of
+            which each takes the leading part.
         dropout_p: probability of dropping an attention probability; 0 outside training.
         need_probs: also return the probabilities (before dropout); only `eager` can.
         backend: which implementation; see the module's text.
@@ -66,7 +70,7 @@ def attend(
         CapabilityError: the back-end asked for by name cannot serve this request.
     """
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
-    chosen = _choose(q, spec, bias, need_probs) if backend == "auto" else backend
+    chosen = _choose(spec, need_probs) if backend == "auto" else backend
     if need_probs and chosen != "eager":
         raise CapabilityError(f"attention back-end {chosen!r} returns no probabilities", fix="Use 'eager' or 'auto'")
     match chosen:
@@ -83,12 +87,10 @@ def attend(
             raise CapabilityError(f"unknown attention back-end {other!r}", fix="Known: auto, eager, sdpa, flex, varlen")
 
 
-def _choose(q: Queries, spec: MaskSpec, bias: Bias | None, need_probs: bool) -> Backend:
+def _choose(spec: MaskSpec, need_probs: bool) -> Backend:
     if need_probs:
         return "eager"
-    if spec.lengths is not None and bias is None:
-        return "varlen"
-    return "sdpa"
+    return "sdpa" if spec.lengths is None else "varlen"
 
 
 def _eager(
@@ -98,7 +100,7 @@ def _eager(
     k, v = _one_a_query_head(q, k), _one_a_query_head(q, v)
     scores = q @ k.transpose(-1, -2) * scale
     if bias is not None:
-        scores = scores + bias
+        scores = scores + _spread(bias, spec)
     allowed = spec.dense(q.shape[2], k.shape[2], q.device)
     if allowed is not None:
         scores = scores.masked_fill(~allowed, -math.inf)
@@ -106,6 +108,14 @@ def _eager(
     if allowed is not None:
         probs = probs.masked_fill(~allowed.any(-1, keepdim=True), 0.0)
     return F.dropout(probs, dropout_p) @ v, probs
+
+
+def _spread(bias: Bias, spec: MaskSpec) -> Float[Tensor, "#batch heads queries keys"]:
+    """The bias of every pair of packed tokens, of which the mask bars those of two documents."""
+    if spec.lengths is None:
+        return bias
+    place = restart(spec.lengths, device=bias.device)[0]
+    return bias[:, :, place][:, :, :, place]
 
 
 def _one_a_query_head(q: Queries, x: Keys) -> Float[Tensor, "batch heads keys head_dim"]:
@@ -119,24 +129,21 @@ def _sdpa(q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, bias: Bias
     if n_queries == 1 and bias is None and spec.lengths is None and spec.q_offset == n_keys - 1:
         return _single_query(q, k, v, spec, scale, dropout_p)
     grouped = q.shape[1] != k.shape[1]
-    plain = spec.key_valid is None and spec.lengths is None and (spec.window is None or spec.window >= n_keys)
+    masked = spec.key_valid is not None or spec.lengths is not None or spec.allowed is not None
+    plain = not masked and (spec.window is None or spec.window >= n_keys)
     if bias is None and plain and spec.q_offset == 0 and (n_queries == n_keys or not spec.causal):
         return F.scaled_dot_product_attention(
             q, k, v, dropout_p=dropout_p, is_causal=spec.causal, scale=scale, enable_gqa=grouped
         )
-    allowed = spec.dense(n_queries, n_keys, q.device)
-    if allowed is None:
-        return F.scaled_dot_product_attention(
-            q, k, v, attn_mask=bias, dropout_p=dropout_p, scale=scale, enable_gqa=grouped
-        )
-    # A row without a single key would give NaN: it is opened for the kernel and closed again in the result.
-    seeing = allowed.any(-1, keepdim=True)
-    mask = allowed | ~seeing
-    merged = mask if bias is None else bias.masked_fill(~mask, -math.inf)
+    mask, blind = spec.opened(n_queries, n_keys, q.device)
+    merged = mask
+    if bias is not None:
+        spread = _spread(bias, spec).to(q.dtype)  # under autocast only the queries are in half precision
+        merged = spread if mask is None else spread.masked_fill(~mask, -math.inf)
     out = F.scaled_dot_product_attention(
         q, k, v, attn_mask=merged, dropout_p=dropout_p, scale=scale, enable_gqa=grouped
     )
-    return out if spec.key_valid is None else out.masked_fill(~seeing, 0.0)
+    return out if blind is None else out.masked_fill(blind, 0.0)
 
 
 def _single_query(q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, dropout_p: float) -> Queries:
@@ -153,33 +160,52 @@ def _single_query(q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, dr
 
 
 def _varlen(q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, bias: Bias | None, dropout_p: float) -> Queries:
-    if spec.lengths is None or bias is not None:
-        raise CapabilityError("attention back-end 'varlen' takes packed documents and no bias", fix="Use 'auto'")
+    if spec.lengths is None:
+        raise CapabilityError("attention back-end 'varlen' takes packed documents", fix="Use 'auto'")
     half = q.dtype in (torch.float16, torch.bfloat16)
-    if q.is_cuda and half and dropout_p == 0.0 and _has_varlen_kernel():
+    if q.is_cuda and half and dropout_p == 0.0 and bias is None and _has_varlen_kernel():
         return _varlen_kernel(q, k, v, spec, spec.lengths, scale)
-    return _one_by_one(q, k, v, spec, spec.lengths, scale, dropout_p)
+    return _one_by_one(q, k, v, spec, spec.lengths, scale, bias, dropout_p)
 
 
 def _one_by_one(
-    q: Queries, k: Keys, v: Keys, spec: MaskSpec, lengths: tuple[int, ...], scale: float, dropout_p: float
+    q: Queries,
+    k: Keys,
+    v: Keys,
+    spec: MaskSpec,
+    lengths: tuple[int, ...],
+    scale: float,
+    bias: Bias | None,
+    dropout_p: float,
 ) -> Queries:
     """One fused call a document. `split` and `cat` keep the backward pass linear in the number of tokens; the result
     lies token by token, as the projection that follows reads it."""
-    if q.device.type == "cpu" and (dropout_p or _short_and_half(v, lengths)):
+    key_lengths = spec.key_lengths or lengths
+    if q.device.type == "cpu" and (dropout_p or _beyond_fused(v, bias, lengths, key_lengths)):
         k, v = _one_a_query_head(q, k), _one_a_query_head(q, v)
-        return attend_documents(
-            q, k, v, lengths=lengths, causal=spec.causal, window=spec.window, scale=scale, dropout_p=dropout_p
-        )
+        return attend_documents(q, k, v, spec=spec, scale=scale, bias=bias, dropout_p=dropout_p)
     alone = MaskSpec(causal=spec.causal, window=spec.window)
-    parts = zip(*(torch.split(x, list(lengths), dim=2) for x in (q, k, v)), strict=True)
-    out = [_sdpa(qi, ki, vi, alone, scale, None, dropout_p).transpose(1, 2) for qi, ki, vi in parts]
+    parts = zip(
+        torch.split(q, list(lengths), dim=2),
+        *(torch.split(x, list(key_lengths), dim=2) for x in (k, v)),
+        strict=True,
+    )
+    out = []
+    for qi, ki, vi in parts:
+        corner = None if bias is None else bias[:, :, : qi.shape[2], : ki.shape[2]]
+        out.append(_sdpa(qi, ki, vi, alone, scale, corner, dropout_p).transpose(1, 2))
     return torch.cat(out, dim=1).transpose(1, 2)
 
 
-def _short_and_half(v: Keys, lengths: tuple[int, ...]) -> bool:
-    """Where PyTorch's fused operator trails the plain products on a CPU: half precision, short documents."""
-    return v.dtype == torch.bfloat16 and torch.is_grad_enabled() and max(lengths) <= _SHORT
+def _beyond_fused(v: Keys, bias: Bias | None, lengths: tuple[int, ...], key_lengths: tuple[int, ...]) -> bool:
+    """Where PyTorch's fused operator trails the plain products on a CPU: in training, on short documents in half
+    precision or with a bias that is learned, and on many that are very short."""
+    if not torch.is_grad_enabled():
+        return False
+    if v.dtype == torch.bfloat16 or (bias is not None and bias.requires_grad):
+        return max(lengths + key_lengths) <= _SHORT
+    scores = sum(queries * keys for queries, keys in zip(lengths, key_lengths, strict=True))
+    return len(lengths) >= _MANY and scores <= _VERY_SHORT**2 * len(lengths)
 
 
 def _varlen_kernel(q: Queries, k: Keys, v: Keys, spec: MaskSpec, lengths: tuple[int, ...], scale: float) -> Queries:
@@ -188,15 +214,28 @@ def _varlen_kernel(q: Queries, k: Keys, v: Keys, spec: MaskSpec, lengths: tuple[
 
     k, v = _one_a_query_head(q, k), _one_a_query_head(q, v)
     query, key, value = (x[0].transpose(0, 1).contiguous() for x in (q, k, v))
-    sizes = torch.tensor(lengths, dtype=torch.int32, device=q.device)
-    starts = F.pad(sizes.cumsum(0, dtype=torch.int32), (1, 0))
+    key_lengths = spec.key_lengths or lengths
     reach = -1 if spec.window is None else spec.window - 1
     window = (reach, 0 if spec.causal else reach)
-    longest = max(lengths)
-    out = varlen_attn(query, key, value, starts, starts, longest, longest, scale=scale, window_size=window)
+    out = varlen_attn(
+        query,
+        key,
+        value,
+        _starts(lengths, q.device),
+        _starts(key_lengths, q.device),
+        max(lengths),
+        max(key_lengths),
+        scale=scale,
+        window_size=window,
+    )
     if not isinstance(out, Tensor):
         raise EngineError("PyTorch's varlen_attn returned more than the attended values")
     return out.transpose(0, 1)[None]
+
+
+def _starts(lengths: tuple[int, ...], device: torch.device) -> Tensor:
+    sizes = torch.tensor(lengths, dtype=torch.int32, device=device)
+    return F.pad(sizes.cumsum(0, dtype=torch.int32), (1, 0))
 
 
 @cache

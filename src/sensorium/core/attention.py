@@ -8,13 +8,23 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sensorium.core.attend import Backend, attend
-from sensorium.core.cache import KVCache
+from sensorium.core.cache import CrossMemory, KVCache
 from sensorium.core.capture import Capture
 from sensorium.core.config import AttentionConfig
+from sensorium.core.dropout import Dropout
 from sensorium.core.linear import Linear, for_products
 from sensorium.core.mask import MaskSpec
 from sensorium.core.norm import build_norm
 from sensorium.core.position import Angles, rotate
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What the cross-attention of a pass reads, and what of it each query may see."""
+
+    spec: MaskSpec
+    read: Float[Tensor, "sources keys dim"] | CrossMemory
+    """An encoder's hidden states, or the keys and values that were made of them before."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +37,11 @@ class Pass:
     cache: KVCache | None = None
     backend: Backend = "auto"
     capture: Capture | None = None
+    local_angles: Angles | None = None
+    """Of the layers with a window, where they have their own."""
+    bias: Float[Tensor, "#batch heads queries keys"] | None = None
+    """Added to the scores of self-attention."""
+    source: Source | None = None
 
 
 class Attention(nn.Module):
@@ -46,6 +61,7 @@ class Attention(nn.Module):
         self.k = Linear(dim, kv_width, bias=config.k_bias)
         self.v = Linear(dim, kv_width, bias=config.v_bias)
         self.out = Linear(width, dim, bias=config.out_bias)
+        self.dropout = Dropout(config.out_dropout)
         self.q_norm = build_norm(config.qk_norm, config.head_dim) if config.qk_norm else None
         self.k_norm = build_norm(config.qk_norm, config.head_dim) if config.qk_norm else None
 
@@ -54,8 +70,9 @@ class Attention(nn.Module):
         q, k, v = (self._heads(projected) for projected in (self.q(x), self.k(x), self.v(x)))
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
-        if run.angles is not None:
-            q, k = rotate(q, run.angles), rotate(k, run.angles)
+        angles = run.angles if self.config.window is None else run.local_angles or run.angles
+        if angles is not None:
+            q, k = rotate(q, angles), rotate(k, angles)
         if run.cache is not None:
             k, v = run.cache.update(self.layer, k, v)
         keep = run.capture is not None and run.capture.probabilities
@@ -65,13 +82,14 @@ class Attention(nn.Module):
             v,
             spec=run.masks[self.config.window],
             scale=self.config.scale,
+            bias=run.bias,
             dropout_p=self.config.dropout if self.training else 0.0,
             need_probs=keep,
             backend=run.backend,
         )
         if run.capture is not None and probs is not None:
             run.capture.attention.append(probs)
-        out: Tensor = self.out(attended.transpose(1, 2).flatten(2))
+        out: Tensor = self.dropout(self.out(attended.transpose(1, 2).flatten(2)))
         return out
 
     def _heads(self, x: Float[Tensor, "batch seq width"]) -> Float[Tensor, "batch heads seq head_dim"]:

@@ -1,12 +1,17 @@
-"""The keys and values of a decoder's past, allocated once and filled from the left."""
+"""What a decoder keeps between its steps: keys and values of its own past, allocated once and filled from the left,
+and those of the sequences that it reads, computed once.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sensorium.core.config import StackConfig
+from sensorium.core.mask import MaskSpec
 from sensorium.errors import InputError
 
 KeyValue = Float[Tensor, "batch kv_heads tokens head_dim"]
@@ -66,3 +71,35 @@ class KVCache:
         """Keep these rows, in this order: finished rows leave, beams are re-ordered or repeated."""
         self.keys = [k[rows] for k in self.keys]
         self.values = [v[rows] for v in self.values]
+
+
+class CrossMemory:
+    """One pair of tensors a layer: the keys and values of what an encoder read, for all steps of a decoder.
+
+    Args:
+        keys: of each layer.
+        values: of each layer.
+        valid: False at padding.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[KeyValue],
+        values: Sequence[KeyValue],
+        valid: Bool[Tensor, "batch keys"] | None = None,
+    ) -> None:
+        self.keys, self.values, self.valid = list(keys), list(values), valid
+        self.spec = MaskSpec(causal=False, key_valid=valid)
+        """What a query of the cross-attention may look at."""
+
+    @property
+    def batch(self) -> int:
+        """How many sequences were read."""
+        return self.keys[0].shape[0]
+
+    def keep(self, rows: Int[Tensor, " kept"]) -> None:
+        """Keep these sequences, in this order."""
+        self.keys = [k[rows] for k in self.keys]
+        self.values = [v[rows] for v in self.values]
+        self.valid = None if self.valid is None else self.valid[rows]
+        self.spec = MaskSpec(causal=False, key_valid=self.valid)

@@ -20,4 +20,6 @@ class Capture:
     hidden: bool = True
     """Keep the embeddings, then each block's output; the final norm is not among them."""
     attention: list[Float[Tensor, "batch heads queries keys"]] = field(default_factory=list)
+    cross: list[Float[Tensor, "batch heads queries keys"]] = field(default_factory=list)
+    """Of a decoder's attention to what its encoder read."""
     states: list[Float[Tensor, "batch seq dim"]] = field(default_factory=list)

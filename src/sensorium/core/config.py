@@ -11,6 +11,7 @@ from typing import Literal
 
 from sensorium.errors import ConfigError
 
+Problem = Literal["single_label_classification", "multi_label_classification", "regression"]
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "silu", "tanh"]
 
 
@@ -20,6 +21,8 @@ class NormConfig:
 
     kind: Literal["layernorm", "rmsnorm"]
     eps: float
+    bias: bool = True
+    """LayerNorm's; RMSNorm has none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +33,34 @@ class LearnedPosition:
     """Rows that may be used; the table itself has `size + offset` rows."""
     offset: int = 0
     """Row of position 0 (RoBERTa and BART keep rows before it)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SinusoidalPosition:
+    """A fixed table of sines and cosines that is added to the embeddings (Vaswani et al. 2017). Not a parameter."""
+
+    size: int
+    layout: Literal["interleaved", "halves"]
+    """Sines in the even dimensions and cosines in the odd ones, or sines in the first half and cosines in the second
+    (Marian)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RelativePosition:
+    """A trained number a head and a bucket of distances, added to the scores (T5: Raffel et al. 2020)."""
+
+    buckets: int
+    """Distances are told apart up to a half of them (of those of their direction, where a query sees both); beyond,
+    buckets grow with the logarithm."""
+    max_distance: int
+    """All distances from here on share a bucket."""
+
+    def __post_init__(self) -> None:
+        if self.buckets < 4 or self.max_distance <= self.buckets // 2:
+            raise ConfigError(
+                f"{self.buckets} buckets for distances up to {self.max_distance} cannot be laid out",
+                fix="Take at least 4 buckets, and a distance of more than half of them",
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +125,8 @@ class AttentionConfig:
     """A query sees this many tokens back, itself included (and as many ahead where not causal)."""
     dropout: float = 0.0
     """On the attention probabilities, in training."""
+    out_dropout: float = 0.0
+    """On what the output projection gives, in training (ModernBERT)."""
 
     def __post_init__(self) -> None:
         if self.n_heads % self.n_kv_heads:
@@ -113,6 +146,8 @@ class FeedForwardConfig:
     activation: Activation
     gated: bool
     bias: bool
+    dropout: float = 0.0
+    """On what the last of the maps reads, in training."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,6 +158,10 @@ class BlockConfig:
     feedforward: FeedForwardConfig
     norm: NormConfig
     placement: Literal["pre", "post"]
+    cross: AttentionConfig | None = None
+    """Attention to another sequence, a third residual between the two (a decoder that reads an encoder)."""
+    attention_norm: bool = True
+    """ModernBERT's first block has none at its attention: it reads embeddings that are normed already."""
     dropout: float = 0.0
     """On each branch before it is added to the residual, in training."""
 
@@ -133,7 +172,7 @@ class TokenEmbedConfig:
 
     vocab_size: int
     n_types: int = 0
-    position: LearnedPosition | None = None
+    position: LearnedPosition | SinusoidalPosition | None = None
     norm: NormConfig | None = None
     dropout: float = 0.0
     scale: float = 1.0
@@ -149,7 +188,13 @@ class StackConfig:
     blocks: tuple[BlockConfig, ...]
     causal: bool
     rotary: RotaryPosition | None = None
+    local_rotary: RotaryPosition | None = None
+    """Rotation in the blocks with a window, where it is another one (ModernBERT)."""
+    relative: RelativePosition | None = None
+    """Added to the scores of self-attention, the same in all blocks."""
     final_norm: NormConfig | None = None
+    out_dropout: float = 0.0
+    """On what the stack gives, in training (T5)."""
 
     @property
     def context(self) -> int | None:
@@ -168,8 +213,40 @@ class LanguageHeadConfig:
     bias: bool
     transform: Activation | None = None
     """BERT's dense + activation + norm before the output matrix."""
+    transform_bias: bool = True
+    """The dense layer's."""
     norm: NormConfig | None = None
     """The transform's norm."""
+    scale: float = 1.0
+    """Multiplies what the output matrix reads (T5, where it is tied)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureConfig:
+    """What the span, tag and class outputs read: hidden states through dropout, dense, activation, norm, dropout,
+    of which most families have but a part."""
+
+    transform: Activation | None = None
+    """None: no dense layer, no activation, no norm."""
+    bias: bool = True
+    """The dense layer's."""
+    norm: NormConfig | None = None
+    input_dropout: float = 0.0
+    """Before the dense layer, in training (RoBERTa)."""
+    dropout: float = 0.0
+    """Before the outputs, in training."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassHeadConfig:
+    """Logits of a whole sequence."""
+
+    n_classes: int
+    pooling: Literal["first", "mean", "pooler"]
+    """The first token, the mean of all, or the pooler over the first."""
+    problem: Problem | None = None
+    """What the logits are; None where a checkpoint leaves it open: a single class is then a regression's value, and
+    several exclude each other."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -182,7 +259,53 @@ class ModelConfig:
     """BERT's dense + tanh over the first token."""
     n_pair_classes: int = 0
     """Outputs of the sentence-pair head (next sentence, sentence order) over the pooler; 0: no head."""
+    spans: bool = False
+    """Start and end logits of every token (extractive question answering)."""
+    n_tags: int = 0
+    """Outputs of the token classification head; 0: no head."""
+    classes: ClassHeadConfig | None = None
+    """The sequence classification head."""
+    features: FeatureConfig = FeatureConfig()
+    """What stands between the hidden states and the outputs for spans, tags and classes."""
+    labels: tuple[str, ...] = ()
+    """Names of the classes or tags, in their order."""
 
     def __post_init__(self) -> None:
         if self.n_pair_classes and not self.pooler:
             raise ConfigError("a sentence-pair head needs the pooler", fix="Set pooler=True")
+        if self.classes is not None and self.classes.pooling == "pooler" and not self.pooler:
+            raise ConfigError("a classification head over the pooler needs it", fix="Set pooler=True")
+        named = {n for n in (self.n_tags, self.classes.n_classes if self.classes else 0) if n}
+        if self.labels and named != {len(self.labels)}:
+            raise ConfigError(
+                f"{len(self.labels)} labels for {' and '.join(map(str, sorted(named))) or 'no'} classes or tags",
+                fix="Name each of them once",
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncoderDecoderConfig:
+    """A bidirectional stack, and a causal one whose blocks attend to it (Vaswani et al. 2017)."""
+
+    encoder: StackConfig
+    decoder: StackConfig
+    language: LanguageHeadConfig
+    """Over the decoder; tied means to the decoder's embedding."""
+    shared: bool
+    """Both stacks read one embedding matrix. Otherwise each has its own vocabulary."""
+
+    def __post_init__(self) -> None:
+        encoder, decoder = self.encoder, self.decoder
+        if encoder.causal or not decoder.causal:
+            raise ConfigError("an encoder-decoder is a bidirectional stack and a causal one, in this order")
+        if any(block.cross is not None for block in encoder.blocks):
+            raise ConfigError("the encoder's blocks have cross-attention, but nothing to attend to")
+        if any(block.cross is None for block in decoder.blocks):
+            raise ConfigError("a block of the decoder has no cross-attention", fix="Set BlockConfig.cross")
+        if encoder.dim != decoder.dim:
+            raise ConfigError(f"the encoder's width is {encoder.dim}, the decoder's {decoder.dim}: they must be equal")
+        if self.shared and encoder.embed.vocab_size != decoder.embed.vocab_size:
+            raise ConfigError(
+                f"one embedding matrix for vocabularies of {encoder.embed.vocab_size} and {decoder.embed.vocab_size}",
+                fix="Set shared=False",
+            )

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from sensorium.core.config import AttentionConfig, BlockConfig, ModelConfig, NormConfig
+from sensorium.core.config import (
+    AttentionConfig,
+    BlockConfig,
+    EncoderDecoderConfig,
+    LanguageHeadConfig,
+    LearnedPosition,
+    ModelConfig,
+    NormConfig,
+    StackConfig,
+)
 
 
-def parameters(config: ModelConfig) -> int:
+def parameters(config: ModelConfig | EncoderDecoderConfig) -> int:
     """Trained numbers in the model; tied matrices count once."""
-    stack, dim = config.stack, config.stack.dim
-    embed = stack.embed
-    total = embed.vocab_size * dim + embed.n_types * dim + _norm(embed.norm, dim)
-    if embed.position is not None:
-        total += (embed.position.size + embed.position.offset) * dim
-    total += sum(_block(block, dim) for block in stack.blocks) + _norm(stack.final_norm, dim)
+    if isinstance(config, EncoderDecoderConfig):
+        total = _stack(config.encoder) + _stack(config.decoder) + _head(config.language, config.decoder)
+        return total - (config.decoder.embed.vocab_size * config.decoder.dim if config.shared else 0)
+    dim, total = config.stack.dim, _stack(config.stack)
     if config.pooler:
         total += dim * dim + dim
     if config.n_pair_classes:
         total += config.n_pair_classes * (dim + 1)
-    if config.language is not None:
-        head = config.language
-        total += 0 if head.tied else embed.vocab_size * dim
-        total += embed.vocab_size if head.bias else 0
-        total += dim * dim + dim if head.transform else 0
-        total += _norm(head.norm, dim)
-    return total
+    total += _outputs(config) * (dim + 1)
+    if config.features.transform:
+        total += dim * dim + dim * config.features.bias + _norm(config.features.norm, dim)
+    return total + (_head(config.language, config.stack) if config.language is not None else 0)
 
 
-def forward_flops(config: ModelConfig, *, length: int, logits: float = 1.0) -> float:
+def forward_flops(
+    config: ModelConfig | EncoderDecoderConfig, *, length: int, logits: float = 1.0, source_length: int | None = None
+) -> float:
     """Floating-point operations of a forward pass, per token, in sequences of `length` tokens.
 
     A multiply and an add count as two. Norms, activations and softmax are left out, as is usual
@@ -34,20 +40,45 @@ def forward_flops(config: ModelConfig, *, length: int, logits: float = 1.0) -> f
 
     Args:
         config: the model.
-        length: tokens a sequence.
+        length: tokens a sequence; of an encoder-decoder, a target, whose tokens are counted with their share of the
+            source.
         logits: share of the tokens for which vocabulary logits are computed.
+        source_length: tokens a source, of an encoder-decoder; by default as many as a target's.
     """
-    dim = config.stack.dim
-    total = 0.0
-    for block in config.stack.blocks:
-        attention = block.attention
-        seen = _keys_seen(length, attention.window, causal=config.stack.causal)
+    if isinstance(config, EncoderDecoderConfig):
+        read = length if source_length is None else source_length
+        total = _stack_flops(config.decoder, length, read) + _stack_flops(config.encoder, read) * read / length
+        return total + logits * _head_flops(config.language, config.decoder)
+    dim, total = config.stack.dim, _stack_flops(config.stack, length)
+    if config.language is not None:
+        total += logits * _head_flops(config.language, config.stack)
+    transform = dim * dim if config.features.transform else 0
+    if config.spans or config.n_tags:
+        total += 2 * (dim * (2 * config.spans + config.n_tags) + transform)
+    if config.classes is not None:
+        pooler = dim * dim if config.classes.pooling == "pooler" else 0
+        total += 2 * (dim * config.classes.n_classes + transform + pooler) / length
+    return total
+
+
+def _stack_flops(stack: StackConfig, length: int, source_length: int = 0) -> float:
+    """Of the blocks, a token; of cross-attention, with the token's share in the keys and values of the source."""
+    dim, total = stack.dim, 0.0
+    for block in stack.blocks:
+        attention, cross = block.attention, block.cross
+        seen = _keys_seen(length, attention.window, causal=stack.causal)
         scores = 2 * 2 * attention.n_heads * attention.head_dim * seen
         total += 2 * (_attention_matrices(attention, dim) + _feedforward_matrices(block, dim)) + scores
-    if config.language is not None:
-        transform = dim * dim if config.language.transform else 0
-        total += logits * 2 * (dim * config.stack.embed.vocab_size + transform)
+        if cross is not None:
+            queries = 2 * dim * cross.head_dim * cross.n_heads
+            keys = 2 * dim * cross.head_dim * cross.n_kv_heads * source_length / length
+            total += 2 * (queries + keys) + 2 * 2 * cross.n_heads * cross.head_dim * source_length
     return total
+
+
+def _head_flops(head: LanguageHeadConfig, stack: StackConfig) -> float:
+    transform = stack.dim * stack.dim if head.transform else 0
+    return 2.0 * (stack.dim * stack.embed.vocab_size + transform)
 
 
 def _keys_seen(length: int, window: int | None, *, causal: bool) -> float:
@@ -58,9 +89,16 @@ def _keys_seen(length: int, window: int | None, *, causal: bool) -> float:
     return before if causal else 2 * before - 1
 
 
-def training_flops(config: ModelConfig, *, length: int, logits: float = 1.0) -> float:
+def training_flops(
+    config: ModelConfig | EncoderDecoderConfig, *, length: int, logits: float = 1.0, source_length: int | None = None
+) -> float:
     """Floating-point operations of a forward and a backward pass, per token: three times the forward pass."""
-    return 3 * forward_flops(config, length=length, logits=logits)
+    return 3 * forward_flops(config, length=length, logits=logits, source_length=source_length)
+
+
+def _outputs(config: ModelConfig) -> int:
+    """Of the heads for spans, tags and classes."""
+    return 2 * config.spans + config.n_tags + (config.classes.n_classes if config.classes is not None else 0)
 
 
 def _attention_matrices(attention: AttentionConfig, dim: int) -> int:
@@ -71,18 +109,41 @@ def _feedforward_matrices(block: BlockConfig, dim: int) -> int:
     return (3 if block.feedforward.gated else 2) * dim * block.feedforward.width
 
 
-def _block(block: BlockConfig, dim: int) -> int:
-    attention, feedforward = block.attention, block.feedforward
+def _stack(stack: StackConfig) -> int:
+    dim, embed = stack.dim, stack.embed
+    total = embed.vocab_size * dim + embed.n_types * dim + _norm(embed.norm, dim)
+    if isinstance(embed.position, LearnedPosition):
+        total += (embed.position.size + embed.position.offset) * dim
+    if stack.relative is not None:
+        total += stack.relative.buckets * stack.blocks[0].attention.n_heads
+    return total + sum(_block(block, dim) for block in stack.blocks) + _norm(stack.final_norm, dim)
+
+
+def _head(head: LanguageHeadConfig, stack: StackConfig) -> int:
+    dim, vocabulary = stack.dim, stack.embed.vocab_size
+    total = (0 if head.tied else vocabulary * dim) + (vocabulary if head.bias else 0)
+    total += dim * dim + dim * head.transform_bias if head.transform else 0
+    return total + _norm(head.norm, dim)
+
+
+def _attention(attention: AttentionConfig, dim: int) -> int:
     heads, kv_heads = attention.n_heads * attention.head_dim, attention.n_kv_heads * attention.head_dim
-    total = _attention_matrices(attention, dim) + _feedforward_matrices(block, dim)
+    total = _attention_matrices(attention, dim)
     total += heads * attention.q_bias + kv_heads * (attention.k_bias + attention.v_bias) + dim * attention.out_bias
-    total += 2 * _norm(attention.qk_norm, attention.head_dim)
+    return total + 2 * _norm(attention.qk_norm, attention.head_dim)
+
+
+def _block(block: BlockConfig, dim: int) -> int:
+    feedforward = block.feedforward
+    total = _attention(block.attention, dim) + _feedforward_matrices(block, dim)
+    if block.cross is not None:
+        total += _attention(block.cross, dim) + _norm(block.norm, dim)
     if feedforward.bias:
         total += (2 if feedforward.gated else 1) * feedforward.width + dim
-    return total + 2 * _norm(block.norm, dim)
+    return total + (1 + block.attention_norm) * _norm(block.norm, dim)
 
 
 def _norm(norm: NormConfig | None, dim: int) -> int:
     if norm is None:
         return 0
-    return 2 * dim if norm.kind == "layernorm" else dim
+    return 2 * dim if norm.kind == "layernorm" and norm.bias else dim

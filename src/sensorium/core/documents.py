@@ -1,10 +1,11 @@
 """Attention within packed documents, for training on a CPU.
 
-PyTorch's fused operator has no dropout on a CPU, and in half precision it trails the plain products on short
-documents. These are the plain products, and their derivative written out.
+PyTorch's fused operator has no dropout on a CPU, and it trails the plain products on short documents. These are the
+plain products, and their derivative written out.
 
-Unusual: documents of about the same length are padded to a common one and attended in one product. A half-precision
-product of a new shape costs more to plan than to compute, so lengths are rounded to a few.
+Unusual: documents of about the same length are padded to a common one and attended in one product, and all of them
+are laid out so, and back, by one copy a tensor. A half-precision product of a new shape costs more to plan than to
+compute, so there lengths are rounded to a few.
 """
 
 from __future__ import annotations
@@ -13,61 +14,116 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sensorium.core.dropout import dropout_factors
 from sensorium.core.mask import MaskSpec
 
+_STEPS = ((32, 8), (64, 16))
+"""In fp32, up to what length it is rounded up to a multiple of what; beyond, and in half precision, of 32."""
 _STEP = 32
-"""Lengths are rounded up to a multiple of this."""
 _SCORES = 1 << 22
 """Scores of one product, at most."""
 
 
-class _Document(NamedTuple):
-    start: int
-    length: int
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """The queries or the keys of all documents: rows of one token's one head, document by document, in each of which
+    a head's tokens lie side by side."""
+
+    place: Int[Tensor, " rows"]
+    """For each token's each head, its row among them."""
+    rows: int
+    """With the padding."""
+
+    def gather(self, x: Float[Tensor, "1 heads tokens width"]) -> Float[Tensor, "rows width"]:
+        """The rows, padded by zeros."""
+        rows = x.new_zeros(self.rows, x.shape[3])
+        return rows.index_copy_(0, self.place, x.transpose(1, 2).reshape(-1, x.shape[3]))
+
+    def scatter(self, rows: Float[Tensor, "rows width"], heads: int) -> Float[Tensor, "1 heads tokens width"]:
+        """The way back, without the padding; each token's heads lie side by side, as the projections around attention
+        lay them."""
+        return rows.index_select(0, self.place).view(1, -1, heads, rows.shape[1]).transpose(1, 2)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Group:
-    """Documents that are attended in one product, each padded to `length`."""
+    """Documents that are attended in one product."""
 
-    documents: tuple[_Document, ...]
-    length: int
+    count: int
+    """Documents times heads."""
+    queries: int
+    """Tokens of each, with the padding."""
+    keys: int
+    ends: Int[Tensor, " count"] | None
+    """Where the keys of each end, if any is padded."""
 
 
-@lru_cache(maxsize=8)
-def _groups(lengths: tuple[int, ...], heads: int) -> tuple[_Group, ...]:
-    """Every document once. The same for all layers of a pass, so the last few answers are kept."""
-    by_length = dict[int, list[_Document]]()
-    start = 0
-    for length in lengths:
-        by_length.setdefault(-(-length // _STEP) * _STEP, []).append(_Document(start, length))
-        start += length
-    groups = []
-    for padded, documents in by_length.items():
-        most = max(1, _SCORES // (heads * padded * padded))
-        groups += [_Group(tuple(documents[i : i + most]), padded) for i in range(0, len(documents), most)]
-    return tuple(groups)
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """Every document once."""
+
+    queries: _Side
+    keys: _Side
+    groups: tuple[_Group, ...]
+
+
+def _rounded(length: int, *, half: bool) -> int:
+    step = next((step for most, step in _STEPS if length <= most and not half), _STEP)
+    return -(-length // step) * step
+
+
+@lru_cache(maxsize=16)
+def _layout(lengths: tuple[int, ...], key_lengths: tuple[int, ...], heads: int, half: bool) -> _Layout:
+    """The same for all layers of a pass, so the last few answers are kept."""
+    by_size = dict[tuple[int, int], list[int]]()
+    for document, (queries, keys) in enumerate(zip(lengths, key_lengths, strict=True)):
+        by_size.setdefault((_rounded(queries, half=half), _rounded(keys, half=half)), []).append(document)
+    groups, order, padded = list[_Group](), list[int](), list[tuple[int, int]]()
+    for (queries, keys), documents in by_size.items():
+        most = max(1, _SCORES // (heads * queries * keys))
+        for first in range(0, len(documents), most):
+            chosen = documents[first : first + most]
+            own = [key_lengths[document] for document in chosen]
+            ends = torch.tensor(own).repeat_interleave(heads) if min(own) < keys else None
+            groups.append(_Group(len(chosen) * heads, queries, keys, ends))
+            order += chosen
+            padded += [(queries, keys)] * len(chosen)
+    sides = zip((lengths, key_lengths), zip(*padded, strict=True), strict=True)
+    query_side, key_side = (_side(own, order, wide, heads) for own, wide in sides)
+    return _Layout(query_side, key_side, tuple(groups))
+
+
+def _side(lengths: tuple[int, ...], order: list[int], padded: tuple[int, ...], heads: int) -> _Side:
+    """Documents in another order, each of a padded length."""
+    width = np.empty(len(order), dtype=np.int64)
+    first = np.empty_like(width)
+    width[order] = padded
+    first[order] = np.cumsum(padded) - padded
+    own = np.array(lengths)
+    document = np.repeat(np.arange(len(own)), own)
+    token = np.arange(own.sum()) - np.repeat(np.cumsum(own) - own, own)
+    row = heads * first[document][:, None] + np.arange(heads) * width[document][:, None] + token[:, None]
+    return _Side(torch.from_numpy(row.ravel()), heads * int(sum(padded)))
 
 
 def attend_documents(
     q: Float[Tensor, "1 heads total head_dim"],
-    k: Float[Tensor, "1 heads total head_dim"],
-    v: Float[Tensor, "1 heads total head_dim"],
+    k: Float[Tensor, "1 heads keys head_dim"],
+    v: Float[Tensor, "1 heads keys head_dim"],
     *,
-    lengths: tuple[int, ...],
-    causal: bool,
-    window: int | None,
+    spec: MaskSpec,
     scale: float,
     dropout_p: float,
+    bias: Float[Tensor, "1 heads longest longest_keys"] | None = None,
 ) -> Float[Tensor, "1 heads total head_dim"]:
-    """Attention within each of the documents that lie end to end.
+    """Attention within each of the documents that lie end to end, or of each to the keys that are its own.
 
     The probabilities are held until the backward pass: memory grows with the squares of the lengths.
 
@@ -75,76 +131,113 @@ def attend_documents(
         q: queries.
         k: keys.
         v: values.
-        lengths: of the documents.
-        causal: a query sees no key after it.
-        window: a query sees keys fewer than this many tokens away.
+        spec: the documents, and who may see whom in each.
         scale: multiplies the scores.
         dropout_p: probability of dropping an attention probability.
+        bias: added to the scaled scores of the longest document; each other takes the leading part.
     """
     # Under autocast the values come from a product in half precision, queries and keys perhaps not.
     q, k = q.to(v.dtype), k.to(v.dtype)
-    spec = MaskSpec(causal=causal, window=window)
-    out: Tensor = _Documents.apply(q, k, v, lengths, spec, scale, dropout_p)  # type: ignore[no-untyped-call]
+    bias = None if bias is None else bias.to(v.dtype)
+    out: Tensor = _Documents.apply(q, k, v, bias, spec, scale, dropout_p)  # type: ignore[no-untyped-call]
     return out
 
 
 class _Documents(torch.autograd.Function):
-    """With P = softmax(scale · QKᵀ), D the dropout's factors and O = (P ∘ D) V:
+    """With P = softmax(scale · QKᵀ + B), D the dropout's factors and O = (P ∘ D) V:
     dS = (P ∘ D) ∘ (dO Vᵀ) - P · rowsum(dO ∘ O), for rowsum(dP ∘ P) = rowsum(dO ∘ O) (Dao et al. 2022)."""
 
     @staticmethod
     def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, lengths: tuple[int, ...], spec: MaskSpec, scale: float, p: float
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, spec: MaskSpec, scale: float, p: float
     ) -> Tensor:
-        out = _token_major(v)
-        saved = list[Tensor]()
+        lengths = spec.lengths or ()
+        layout = _layout(lengths, spec.key_lengths or lengths, q.shape[1], v.dtype != torch.float32)
+        alone = MaskSpec(causal=spec.causal, window=spec.window)
+        queries, keys, values = layout.queries.gather(q), layout.keys.gather(k), layout.keys.gather(v)
+        queries.mul_(scale)
+        attended = torch.empty_like(queries)
+        kept = list[Tensor]()
         with torch.autocast("cpu", enabled=False):
-            for group in _groups(lengths, q.shape[1]):
-                qi, ki, vi = (_gather(x, group) for x in (q, k, v))
-                qi.mul_(scale)
-                bar = _bar(group, q.shape[1], spec, v.dtype)
+            for group, (qi, oi), (ki, vi) in _by_group(layout, (queries, attended), (keys, values)):
+                bar = _bar(group, alone, v.dtype)
                 scores = torch.bmm(qi, ki.mT)
+                if bias is not None:
+                    _add_corner(scores, bias)
                 if bar is not None:
                     scores += bar
                 prob = torch.softmax(scores, -1, out=scores)
                 drop = prob * dropout_factors(prob.shape, p, dtype=prob.dtype) if p else prob
-                oi = torch.bmm(drop, vi)
-                _scatter(oi, group, out)
-                saved += [qi, ki, vi, oi, prob, drop]
-        ctx.save_for_backward(*saved)
-        ctx.lengths, ctx.scale, ctx.dropout = lengths, scale, bool(p)
-        return out
+                torch.bmm(drop, vi, out=oi)
+                kept += [prob, drop]
+        ctx.save_for_backward(queries, keys, values, attended, *kept)
+        ctx.layout, ctx.scale, ctx.dropout, ctx.heads = layout, scale, bool(p), q.shape[1]
+        ctx.bias_shape = None if bias is None else bias.shape
+        return layout.queries.scatter(attended, q.shape[1])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        grad, saved = grads[0], iter(ctx.saved_tensors)
-        dtype = ctx.saved_tensors[0].dtype
-        dq, dk, dv = (_token_major(grad, dtype) for _ in range(3))
-        for group, (qi, ki, vi, oi, prob, drop) in zip(_groups(ctx.lengths, grad.shape[1]), _six(saved), strict=True):
-            gi = _gather(grad.to(dtype), group)
-            _scatter(torch.bmm(drop.mT, gi), group, dv)
-            share = (gi * oi).sum(-1, keepdim=True)
+        tensors = ctx.saved_tensors  # asked for once: under gradient checkpointing each asking computes them anew
+        queries, keys, values, attended, *kept = tensors
+        layout: _Layout = ctx.layout
+        grad = layout.queries.gather(grads[0].to(queries.dtype))
+        share = (grad * attended).sum(-1, keepdim=True)
+        dq, dk, dv = torch.empty_like(queries), torch.empty_like(keys), torch.empty_like(values)
+        db = None if ctx.bias_shape is None else grad.new_zeros(ctx.bias_shape)
+        parts = _by_group(layout, (queries, grad, share, dq), (keys, values, dk, dv))
+        saved = zip(kept[::2], kept[1::2], strict=True)
+        for (_, (qi, gi, own, dqi), (ki, vi, dki, dvi)), (prob, drop) in zip(parts, saved, strict=True):
+            torch.bmm(drop.mT, gi, out=dvi)
             score = torch.bmm(gi, vi.mT)
-            score = score.mul_(drop).addcmul_(prob, share, value=-1) if ctx.dropout else score.sub_(share).mul_(prob)
-            _scatter(torch.bmm(score, ki).mul_(ctx.scale), group, dq)
-            _scatter(torch.bmm(score.mT, qi), group, dk)
-        return dq, dk, dv, None, None, None, None
+            score = score.mul_(drop).addcmul_(prob, own, value=-1) if ctx.dropout else score.sub_(own).mul_(prob)
+            if db is not None:
+                _sum_corner(score, db)
+            torch.bmm(score, ki, out=dqi)
+            torch.bmm(score.mT, qi, out=dki)
+        dq.mul_(ctx.scale)
+        dq, dk, dv = (
+            side.scatter(rows, ctx.heads) for side, rows in ((layout.queries, dq), (layout.keys, dk), (layout.keys, dv))
+        )
+        return dq, dk, dv, db, None, None, None
 
 
-def _six(saved: Iterator[Tensor]) -> Iterator[tuple[Tensor, ...]]:
-    return zip(saved, saved, saved, saved, saved, saved, strict=True)
+def _by_group(
+    layout: _Layout, queries: tuple[Tensor, ...], keys: tuple[Tensor, ...]
+) -> Iterator[tuple[_Group, list[Tensor], list[Tensor]]]:
+    """Of every group its documents' part of the rows, as `[documents · heads, length, width]`."""
+    first = key_first = 0
+    for group in layout.groups:
+        rows, key_rows = group.count * group.queries, group.count * group.keys
+        yield (
+            group,
+            [x[first : first + rows].view(group.count, group.queries, -1) for x in queries],
+            [x[key_first : key_first + key_rows].view(group.count, group.keys, -1) for x in keys],
+        )
+        first, key_first = first + rows, key_first + key_rows
 
 
-def _bar(group: _Group, heads: int, spec: MaskSpec, dtype: torch.dtype) -> Tensor | None:
-    """-inf where a query must not look, to be added to scores of `[documents · heads, length, length]`; a query of
+def _add_corner(scores: Tensor, bias: Tensor) -> None:
+    """Scores of `[documents · heads, length, keys]` plus the bias, as far as both reach: beyond lies padding."""
+    rows, columns = min(scores.shape[1], bias.shape[2]), min(scores.shape[2], bias.shape[3])
+    by_document = scores.view(-1, *bias.shape[1:2], *scores.shape[1:])
+    by_document[..., :rows, :columns] += bias[:, :, :rows, :columns]
+
+
+def _sum_corner(score: Tensor, total: Tensor) -> None:
+    """The way back: the derivatives of all documents' scores, which are 0 at the padding, summed into the bias's."""
+    rows, columns = min(score.shape[1], total.shape[2]), min(score.shape[2], total.shape[3])
+    summed = score.view(-1, *total.shape[1:2], *score.shape[1:]).sum(0)
+    total[0, :, :rows, :columns] += summed[:, :rows, :columns]
+
+
+def _bar(group: _Group, alone: MaskSpec, dtype: torch.dtype) -> Tensor | None:
+    """-inf where a query must not look, to be added to scores of `[documents · heads, length, keys]`; a query of
     the padding looks at whatever its document holds."""
-    length = group.length
-    allowed = spec.dense(length, length, torch.device("cpu"))
+    allowed = alone.dense(group.queries, group.keys, torch.device("cpu"))
     hidden = None if allowed is None else ~allowed[0]
-    if not spec.causal and any(document.length < length for document in group.documents):
+    if not alone.causal and group.ends is not None:
         # Before a causal query there is no padding, so only the others need to be kept from it.
-        ends = torch.tensor([document.length for document in group.documents]).repeat_interleave(heads)
-        padding = (torch.arange(length) >= ends[:, None])[:, None]
+        padding = (torch.arange(group.keys) >= group.ends[:, None])[:, None]
         hidden = padding if hidden is None else _or_padding(hidden, padding)
     return None if hidden is None else torch.zeros(hidden.shape, dtype=dtype).masked_fill_(hidden, -math.inf)
 
@@ -152,25 +245,3 @@ def _bar(group: _Group, heads: int, spec: MaskSpec, dtype: torch.dtype) -> Tenso
 def _or_padding(hidden: Bool[Tensor, "1 n n"], padding: Bool[Tensor, "rows 1 n"]) -> Bool[Tensor, "rows n n"]:
     both = hidden | padding
     return both & ~both.all(-1, keepdim=True)
-
-
-def _gather(x: Tensor, group: _Group) -> Tensor:
-    """The group's rows of `[1, heads, total, head_dim]`, padded by zeros: `[documents · heads, length, head_dim]`."""
-    _, heads, _, width = x.shape
-    rows = x.new_empty(len(group.documents), heads, group.length, width)
-    for row, (start, length) in zip(rows, group.documents, strict=True):
-        row[:, :length] = x[0, :, start : start + length]
-        row[:, length:] = 0
-    return rows.flatten(0, 1)
-
-
-def _scatter(rows: Tensor, group: _Group, out: Tensor) -> None:
-    """The way back: what `_gather` took, without the padding."""
-    for row, (start, length) in zip(rows.chunk(len(group.documents)), group.documents, strict=True):
-        out[0, :, start : start + length] = row[:, :length]
-
-
-def _token_major(like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """Room for `like`, with each token's heads side by side, as the projections around attention lay them."""
-    batch, heads, total, width = like.shape
-    return torch.empty(batch, total, heads, width, dtype=dtype or like.dtype).transpose(1, 2)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sensorium.core.config import Activation, FeedForwardConfig
+from sensorium.core.dropout import Dropout
 from sensorium.core.linear import Linear, for_products
 
 
@@ -38,9 +39,10 @@ class FeedForward(nn.Module):
         self.gate = Linear(dim, config.width, bias=config.bias) if config.gated else None
         self.up = Linear(dim, config.width, bias=config.bias)
         self.down = Linear(config.width, dim, bias=config.bias)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         if self.gate is None:
-            return self.down(self.activation(self.up(x)))  # type: ignore[no-any-return]
+            return self.down(self.dropout(self.activation(self.up(x))))  # type: ignore[no-any-return]
         x = for_products(x)
-        return self.down(self.activation(self.gate(x)) * self.up(x))  # type: ignore[no-any-return]
+        return self.down(self.dropout(self.activation(self.gate(x)) * self.up(x)))  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""The models: a `Stack` of blocks over embeddings, and an `Encoder` or a `Decoder` that adds heads to it.
+"""The models: an `Encoder` or a `Decoder`, which add heads to a `Stack`, and the `EncoderDecoder` of two stacks.
 
 Unusual: encoders unpad once around the stack, so that padding costs nothing; `forward` returns hidden states,
 and the heads are separate methods, so that logits are computed for the positions that need them and no others.
@@ -7,102 +7,22 @@ and the heads are separate methods, so that logits are computed for the position
 from __future__ import annotations
 
 import math
+from typing import overload
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from sensorium.core.attend import Backend
-from sensorium.core.attention import Pass
-from sensorium.core.block import Block
 from sensorium.core.cache import KVCache
 from sensorium.core.capture import Capture
-from sensorium.core.config import ModelConfig, StackConfig
-from sensorium.core.embed import TokenEmbed
-from sensorium.core.head import LanguageHead
+from sensorium.core.config import EncoderDecoderConfig, ModelConfig
+from sensorium.core.encoder_decoder import EncoderDecoder
+from sensorium.core.head import Features, LanguageHead, LanguageInputs, first_or_mean
 from sensorium.core.linear import Linear
-from sensorium.core.mask import MaskSpec
-from sensorium.core.norm import build_norm
-from sensorium.core.pack import lengths_of, pad_back, restart, unpad
-from sensorium.core.position import rotary_angles
+from sensorium.core.pack import is_unbroken, lengths_of, pad_back, unpad
+from sensorium.core.stack import Hidden, Ids, Stack
 from sensorium.errors import ConfigError
-
-Ids = Int[Tensor, "batch seq"]
-Hidden = Float[Tensor, "batch seq dim"]
-LanguageInputs = tuple[Float[Tensor, "*rows dim"], Float[Tensor, "vocab dim"], Float[Tensor, " vocab"] | None]
-
-
-class Stack(nn.Module):
-    """Embeddings, blocks, final norm."""
-
-    def __init__(self, config: StackConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.gradient_checkpointing = False
-        """Recompute each block in the backward pass rather than keep its activations (Chen et al. 2016)."""
-        self.embed = TokenEmbed(config.embed, config.dim)
-        self.blocks = nn.ModuleList(Block(block, config.dim, i) for i, block in enumerate(config.blocks))
-        self.final_norm = build_norm(config.final_norm, config.dim) if config.final_norm else None
-        self._windows = {block.attention.window for block in config.blocks}
-
-    def forward(
-        self,
-        ids: Ids,
-        *,
-        positions: Ids | None = None,
-        types: Ids | None = None,
-        valid: Bool[Tensor, "batch keys"] | None = None,
-        lengths: tuple[int, ...] | None = None,
-        cache: KVCache | None = None,
-        backend: Backend = "auto",
-        capture: Capture | None = None,
-    ) -> Hidden:
-        """Run all blocks.
-
-        Args:
-            ids: token ids.
-            positions: place of each token in its sequence; by default counted from the left, from the first
-                valid token where there is padding, anew in each document where packed.
-            types: segment of each token; all 0 by default.
-            valid: False at padding; covers the cached tokens too.
-            lengths: the batch is one row of documents of these lengths that do not see each other.
-            cache: the past; the new tokens are added to it.
-            backend: see `attend`.
-            capture: filled with what is asked of it.
-        """
-        past = cache.length if cache is not None else 0
-        if positions is None:
-            positions = _positions(ids, valid, lengths, past)
-        spec = MaskSpec(causal=self.config.causal, key_valid=valid, lengths=lengths, q_offset=past)
-        x: Tensor = self.embed(ids, positions, types)
-        rotary = self.config.rotary
-        angles = None if rotary is None else rotary_angles(rotary, positions, x.dtype)
-        masks = {window: spec.with_window(window) for window in self._windows}
-        run = Pass(masks, angles, cache, backend, capture)
-        keep = capture.states if capture is not None and capture.hidden else None
-        for block in self.blocks:
-            if keep is not None:
-                keep.append(x)
-            if self.gradient_checkpointing and self.training:
-                x = checkpoint(block, x, run, use_reentrant=False)
-            else:
-                x = block(x, run)
-        if keep is not None:
-            keep.append(x)
-        if cache is not None:
-            cache.advance(ids.shape[1])
-        if self.final_norm is not None:
-            x = self.final_norm(x)
-        return x
-
-
-def _positions(ids: Tensor, valid: Tensor | None, lengths: tuple[int, ...] | None, past: int) -> Tensor:
-    if lengths is not None:
-        return restart(lengths, device=ids.device)
-    if valid is not None:
-        return (valid.cumsum(1) - 1).clamp(min=0)[:, past : past + ids.shape[1]]
-    return torch.arange(past, past + ids.shape[1], device=ids.device)[None].expand(ids.shape)
 
 
 class Encoder(nn.Module):
@@ -116,6 +36,10 @@ class Encoder(nn.Module):
         self.pooler = Linear(dim, dim) if config.pooler else None
         self.language = _language_head(config)
         self.pair = Linear(dim, config.n_pair_classes) if config.n_pair_classes else None
+        self.features = Features(config.features, dim)
+        self.spans = Linear(dim, 2) if config.spans else None
+        self.tags = Linear(dim, config.n_tags) if config.n_tags else None
+        self.classes = Linear(dim, config.classes.n_classes) if config.classes is not None else None
 
     def forward(
         self,
@@ -130,7 +54,8 @@ class Encoder(nn.Module):
     ) -> Hidden:
         """Hidden states; zeros at padding. A padded batch is packed around the stack, unless what happens inside
         is to be captured or a back-end that needs the padded form is asked for by name."""
-        if valid is None or capture is not None or backend not in ("auto", "varlen"):
+        packs = backend in ("auto", "varlen") and self._may_pack(valid)
+        if valid is None or capture is not None or not packs:
             return self.stack(  # type: ignore[no-any-return]
                 ids,
                 types=types,
@@ -148,6 +73,12 @@ class Encoder(nn.Module):
             backend=backend,
         )
         return pad_back(packed, valid)
+
+    def _may_pack(self, valid: Tensor | None) -> bool:
+        """Packing closes holes in a row, which brings more tokens into a window."""
+        if valid is None or all(block.attention.window is None for block in self.config.stack.blocks):
+            return True
+        return is_unbroken(valid)
 
     def language_inputs(self, hidden: Float[Tensor, "*rows dim"]) -> LanguageInputs:
         """Features, output matrix and bias whose product are the logits: for losses that fuse the product."""
@@ -176,6 +107,50 @@ class Encoder(nn.Module):
         if self.pair is None:
             raise ConfigError("the model has no sentence-pair head")
         return self.pair(pooled)  # type: ignore[no-any-return]
+
+    def span_logits(self, hidden: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows 2"]:
+        """How likely each token begins and ends the answer.
+
+        Raises:
+            ConfigError: the model has no span head.
+        """
+        if self.spans is None:
+            raise ConfigError("the model has no span head")
+        return self.spans(self.features(hidden))  # type: ignore[no-any-return]
+
+    def tag_logits(self, hidden: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows tags"]:
+        """Logits of each token's tags.
+
+        Raises:
+            ConfigError: the model has no token classification head.
+        """
+        if self.tags is None:
+            raise ConfigError("the model has no token classification head")
+        return self.tags(self.features(hidden))  # type: ignore[no-any-return]
+
+    def class_logits(
+        self,
+        hidden: Hidden,
+        *,
+        valid: Bool[Tensor, "batch seq"] | None = None,
+        lengths: tuple[int, ...] | None = None,
+    ) -> Float[Tensor, "sequences classes"]:
+        """Logits of each sequence's classes.
+
+        Args:
+            hidden: all of `forward`'s result.
+            valid: False at padding.
+            lengths: of the sequences, where they are packed.
+
+        Raises:
+            ConfigError: the model has no sequence classification head.
+        """
+        if self.classes is None or self.config.classes is None:
+            raise ConfigError("the model has no sequence classification head")
+        pooled = first_or_mean(hidden, self.config.classes.pooling, valid=valid, lengths=lengths)
+        if self.config.classes.pooling == "pooler":
+            pooled = self.pooled(pooled)
+        return self.classes(self.features(pooled))  # type: ignore[no-any-return]
 
 
 class Decoder(nn.Module):
@@ -218,36 +193,60 @@ class Decoder(nn.Module):
         return _logits(self, hidden)
 
 
-Transformer = Encoder | Decoder
+Transformer = Encoder | Decoder | EncoderDecoder
+AnyConfig = ModelConfig | EncoderDecoderConfig
 
 
-def build(config: ModelConfig) -> Transformer:
-    """The model of a configuration: a decoder if its stack is causal, an encoder otherwise."""
+@overload
+def build(config: ModelConfig) -> Encoder | Decoder: ...
+@overload
+def build(config: EncoderDecoderConfig) -> EncoderDecoder: ...
+def build(config: AnyConfig) -> Transformer:
+    """The model of a configuration: of two stacks an encoder-decoder; of one, a decoder if it is causal, an encoder
+    otherwise."""
+    if isinstance(config, EncoderDecoderConfig):
+        return EncoderDecoder(config)
     return Decoder(config) if config.stack.causal else Encoder(config)
+
+
+def stacks(model: Transformer) -> dict[str, Stack]:
+    """A model's stacks, by the names under which it has them."""
+    if isinstance(model, EncoderDecoder):
+        return {"encoder": model.encoder, "decoder": model.decoder}
+    return {"stack": model.stack}
 
 
 def initialise(model: Transformer, *, std: float = 0.02, generator: torch.Generator | None = None) -> None:
     """Draw fresh weights.
 
-    | parameter                                   | drawn from                      |
-    |---------------------------------------------|---------------------------------|
-    | matrices, embeddings                        | N(0, std)                       |
-    | `attention.out`, `feedforward.down` (pre)   | N(0, std / sqrt(2 · layers))    |
-    | biases                                      | 0                               |
-    | norm weights                                | 1                               |
+    | parameter                                                  | drawn from                     |
+    |------------------------------------------------------------|--------------------------------|
+    | matrices, embeddings                                       | N(0, std)                      |
+    | `attention.out`, `cross.out`, `feedforward.down` (pre)     | N(0, std / sqrt(branches))     |
+    | embeddings whose product with the output is scaled down    | N(0, std / scale)              |
+    | biases                                                     | 0                              |
+    | norm weights                                               | 1                              |
 
-    The second row is GPT-2's (Radford et al. 2019): it keeps the residual's variance flat over depth.
+    The second row is GPT-2's (Radford et al. 2019): it keeps the residual's variance flat over depth. Branches are
+    all that are added to a stack's residual.
     """
-    residual = std / math.sqrt(2 * len(model.config.stack.blocks))
-    pre = {i for i, block in enumerate(model.config.stack.blocks) if block.placement == "pre"}
+    ends = dict[str, float]()
+    for name, stack in stacks(model).items():
+        branches = sum(3 if block.cross is not None else 2 for block in stack.config.blocks)
+        for layer, block in enumerate(stack.config.blocks):
+            if block.placement == "pre":
+                ends[f"{name}.blocks.{layer}."] = std / math.sqrt(branches)
+    head = model.config.language
+    output = std / head.scale if head is not None and head.tied else std
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() == 1:
                 parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
                 continue
-            ends = name.endswith(("attention.out.weight", "feedforward.down.weight"))
-            scaled = ends and int(name.split(".")[2]) in pre
-            parameter.normal_(0.0, residual if scaled else std, generator=generator)
+            drawn = output if name.endswith("embed.tokens.weight") else std
+            if name.endswith(("attention.out.weight", "cross.out.weight", "feedforward.down.weight")):
+                drawn = ends.get(".".join(name.split(".")[:3]) + ".", std)
+            parameter.normal_(0.0, drawn, generator=generator)
 
 
 def _language_head(config: ModelConfig) -> LanguageHead | None:
@@ -256,16 +255,16 @@ def _language_head(config: ModelConfig) -> LanguageHead | None:
     return LanguageHead(config.language, config.stack.dim, config.stack.embed.vocab_size)
 
 
-def _language_inputs(model: Transformer, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+def _language_inputs(model: Encoder | Decoder, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     head = _head(model)
     return head.features(hidden), head.matrix(model.stack.embed.tokens.weight), head.bias
 
 
-def _logits(model: Transformer, hidden: Tensor) -> Tensor:
+def _logits(model: Encoder | Decoder, hidden: Tensor) -> Tensor:
     return _head(model)(hidden, model.stack.embed.tokens.weight)  # type: ignore[no-any-return]
 
 
-def _head(model: Transformer) -> LanguageHead:
+def _head(model: Encoder | Decoder) -> LanguageHead:
     if model.language is None:
         raise ConfigError("the model has no language head")
     return model.language

@@ -81,5 +81,5 @@ def _pieces(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
 def build_norm(config: NormConfig, dim: int) -> nn.Module:
     """The module that `config` describes, over `dim` features."""
     if config.kind == "layernorm":
-        return nn.LayerNorm(dim, eps=config.eps)
+        return nn.LayerNorm(dim, eps=config.eps, bias=config.bias)
     return RMSNorm(dim, config.eps)

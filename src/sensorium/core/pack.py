@@ -44,6 +44,11 @@ def lengths_of(valid: Bool[Tensor, "batch seq"]) -> tuple[int, ...]:
     return tuple(n for n in valid.sum(1).tolist() if n)
 
 
+def is_unbroken(valid: Bool[Tensor, "batch seq"]) -> bool:
+    """Whether the valid entries of every row adjoin each other."""
+    return bool((valid[:, 1:] & ~valid[:, :-1]).sum(1).add(valid[:, 0]).le(1).all())
+
+
 def unpad(x: Int[Tensor, "batch seq"], valid: Bool[Tensor, "batch seq"]) -> Int[Tensor, "1 total"]:
     """The valid entries of a padded batch, row by row."""
     return x[valid][None]

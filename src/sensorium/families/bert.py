@@ -8,18 +8,20 @@ and the next-sentence head are there or not by the weights, not by the configura
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from sensorium.core.config import (
     AttentionConfig,
     BlockConfig,
+    FeatureConfig,
     FeedForwardConfig,
-    LanguageHeadConfig,
     LearnedPosition,
     ModelConfig,
     NormConfig,
     StackConfig,
     TokenEmbedConfig,
 )
+from sensorium.families.heads import Task, architectures, ending, label_keys, masked_head, task_of, with_head
 from sensorium.families.hf_config import (
     HF_ACTIVATIONS,
     HFConfig,
@@ -30,10 +32,11 @@ from sensorium.families.hf_config import (
     refuse,
     require,
 )
-from sensorium.families.keymap import KeyMap, affine, row
+from sensorium.families.keymap import KeyMap, Row, affine, row
 
 MODEL_TYPES = ("bert",)
-ARCHITECTURES = ("BertForPreTraining", "BertForMaskedLM", "BertModel")
+ARCHITECTURES = architectures("Bert", "BertForPreTraining")
+SPECIAL = {"pad_token_id": "pad"}
 _LAYER = "encoder.layer.{layer}"
 _BLOCK = "stack.blocks.{layer}"
 
@@ -52,13 +55,14 @@ def to_config(hf: HFConfig, architecture: str, names: Collection[str]) -> ModelC
          "max_position_embeddings", "type_vocab_size", "layer_norm_eps"),
     )  # fmt: skip
     refuse(hf, position_embedding_type="absolute", is_decoder=False, add_cross_attention=False)
-    if architecture != "BertModel":
+    language = architecture in ("BertForPreTraining", "BertForMaskedLM")
+    if language:
         refuse(hf, tie_word_embeddings=True)
     pair = architecture == "BertForPreTraining" or (
         architecture == "BertForMaskedLM" and "cls.seq_relationship.weight" in names
     )
     pooler = pair or any(name.endswith("pooler.dense.weight") for name in names)
-    return sized(
+    config = sized(
         vocab_size=hf["vocab_size"],
         dim=hf["hidden_size"],
         layers=depth(hf, "num_hidden_layers", names),
@@ -70,10 +74,12 @@ def to_config(hf: HFConfig, architecture: str, names: Collection[str]) -> ModelC
         activation_name=hf["hidden_act"],
         dropout=number(hf, "hidden_dropout_prob", 0.1),
         attention_dropout=number(hf, "attention_probs_dropout_prob", 0.1),
-        language=architecture != "BertModel",
+        language=language,
         pooler=pooler,
         pair=pair,
     )
+    task = task_of(hf, architecture)
+    return config if task is None else for_task(config, task, dropout=hf.get("classifier_dropout"))
 
 
 def sized(
@@ -112,24 +118,47 @@ def sized(
     )
     return ModelConfig(
         stack=StackConfig(dim=dim, embed=embed, blocks=(block,) * layers, causal=False),
-        language=LanguageHeadConfig(tied=True, bias=True, transform=act, norm=norm) if language else None,
+        language=masked_head(act, norm) if language else None,
         pooler=pooler,
         n_pair_classes=2 if pair else 0,
     )
 
 
+def for_task(config: ModelConfig, task: Task, *, dropout: float | None = None) -> ModelConfig:
+    """The same encoder with the head of a task, over the pooler for classes of a sequence.
+
+    Args:
+        config: the encoder.
+        task: what it is to tell.
+        dropout: before the outputs, in training; None takes the blocks'. There is none before spans.
+    """
+    rate = config.stack.blocks[0].dropout if dropout is None else float(dropout)
+    pooled = replace(config, pooler=config.pooler or task.kind == "classes")
+    return with_head(pooled, task, FeatureConfig(dropout=0.0 if task.kind == "spans" else rate), pooling="pooler")
+
+
 def expresses(config: ModelConfig) -> bool:
     """Whether BERT's format can hold this model."""
-    return not config.stack.causal and config.stack.blocks[0].placement == "post"
+    stack, block = config.stack, config.stack.blocks[0]
+    position = stack.embed.position
+    return (
+        not stack.causal
+        and block.placement == "post"
+        and isinstance(position, LearnedPosition)
+        and position.offset == 0
+        and stack.embed.n_types > 0
+        and ending(config) is not None
+        and config.language in (None, masked_head(block.feedforward.activation, block.norm))
+        and config.features.transform is None
+        and (config.classes is None or config.classes.pooling == "pooler")
+    )
 
 
 def to_hf(config: ModelConfig) -> HFConfig:
     """Their configuration of ours."""
     stack = config.stack
     block, embed = stack.blocks[0], stack.embed
-    architecture = "BertModel"
-    if config.language is not None:
-        architecture = "BertForPreTraining" if config.n_pair_classes else "BertForMaskedLM"
+    architecture = "BertForPreTraining" if config.n_pair_classes else f"Bert{ending(config)}"
     return {
         "architectures": [architecture],
         "model_type": "bert",
@@ -144,13 +173,46 @@ def to_hf(config: ModelConfig) -> HFConfig:
         "max_position_embeddings": stack.context,
         "type_vocab_size": embed.n_types,
         "layer_norm_eps": block.norm.eps,
+        **label_keys(config),
+        **classifier_dropout(config),
     }
+
+
+def classifier_dropout(config: ModelConfig) -> HFConfig:
+    """The dropout before classes and tags, where it differs from the blocks'."""
+    rate = config.features.dropout
+    has_any = config.classes is not None or config.n_tags > 0
+    return {"classifier_dropout": rate} if has_any and rate != config.stack.blocks[0].dropout else {}
 
 
 def keymap(config: ModelConfig, architecture: str) -> KeyMap:
     """Their names and ours."""
     base = "" if architecture == "BertModel" else "bert."
     rows = [
+        *encoder_rows(base),
+        *affine("cls.predictions.transform.dense", "language.dense"),
+        *affine("cls.predictions.transform.LayerNorm", "language.norm"),
+        row("cls.predictions.bias", "language.bias"),
+        *affine("cls.seq_relationship", "pair"),
+        *affine("qa_outputs", "spans"),
+        *affine("classifier", "classes" if config.classes is not None else "tags"),
+    ]
+    same = {
+        "cls.predictions.decoder.bias": "cls.predictions.bias",
+        "cls.predictions.decoder.weight": f"{base}embeddings.word_embeddings.weight",
+    }
+    return KeyMap(
+        rows,
+        layers=len(config.stack.blocks),
+        ignored=[rf"{base}embeddings\.position_ids"],
+        same=same,
+        spelled={r"LayerNorm\.gamma$": "LayerNorm.weight", r"LayerNorm\.beta$": "LayerNorm.bias"},
+    )
+
+
+def encoder_rows(base: str) -> list[Row]:
+    """The table of the encoder and its pooler, behind a prefix; RoBERTa's is the same."""
+    return [
         row(f"{base}embeddings.word_embeddings.weight", "stack.embed.tokens.weight"),
         row(f"{base}embeddings.position_embeddings.weight", "stack.embed.positions.weight"),
         row(f"{base}embeddings.token_type_embeddings.weight", "stack.embed.types.weight"),
@@ -164,19 +226,4 @@ def keymap(config: ModelConfig, architecture: str) -> KeyMap:
         *affine(f"{base}{_LAYER}.output.dense", f"{_BLOCK}.feedforward.down"),
         *affine(f"{base}{_LAYER}.output.LayerNorm", f"{_BLOCK}.feedforward_norm"),
         *affine(f"{base}pooler.dense", "pooler"),
-        *affine("cls.predictions.transform.dense", "language.dense"),
-        *affine("cls.predictions.transform.LayerNorm", "language.norm"),
-        row("cls.predictions.bias", "language.bias"),
-        *affine("cls.seq_relationship", "pair"),
     ]
-    same = {
-        "cls.predictions.decoder.bias": "cls.predictions.bias",
-        "cls.predictions.decoder.weight": f"{base}embeddings.word_embeddings.weight",
-    }
-    return KeyMap(
-        rows,
-        layers=len(config.stack.blocks),
-        ignored=[rf"{base}embeddings\.position_ids"],
-        same=same,
-        spelled={r"LayerNorm\.gamma$": "LayerNorm.weight", r"LayerNorm\.beta$": "LayerNorm.bias"},
-    )

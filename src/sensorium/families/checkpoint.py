@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,10 +18,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from sensorium.core.config import ModelConfig
-from sensorium.core.model import Decoder, Transformer, build
+from sensorium.core.config import EncoderDecoderConfig
+from sensorium.core.model import AnyConfig, Encoder, Transformer, build, stacks
 from sensorium.errors import CapabilityError, CheckpointError, InputError, SensoriumError
-from sensorium.families import FAMILIES
+from sensorium.families import FAMILIES, ONE_STACK, TWO_STACKS
 from sensorium.families.hf_config import HFConfig, check, refuse_quantised
 from sensorium.families.keymap import Tensors
 from sensorium.files import StrPath, disk_errors, read_json, write_json
@@ -31,6 +31,16 @@ INDEX = "model.safetensors.index.json"
 _ANEW = "Copy or download the model anew"
 _WRITTEN_FOR = "5.0.0"
 """The `transformers` version whose configuration format is written."""
+_SPECIAL = {"pad_token_id": "pad", "bos_token_id": "bos", "eos_token_id": "eos"}
+"""Settings that name a special token, and its role in our tokenizers, or several, of which the first that there is
+counts; a family may have a SPECIAL of its own."""
+_KEPT = ("task_specific_params", "prefix")
+"""Settings of config.json that say how to use a model, and nothing of what it is."""
+_GENERATION = (
+    "max_length", "max_new_tokens", "min_length", "num_beams", "length_penalty", "early_stopping", "bad_words_ids",
+    "suppress_tokens", "no_repeat_ngram_size", "repetition_penalty", "do_sample", "temperature", "top_k", "top_p",
+)  # fmt: skip
+"""Settings of generation_config.json that stood in config.json in older days."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +50,8 @@ class LoadedModel:
     model: Transformer
     config: HFConfig
     architecture: str
+    generation: HFConfig = field(default_factory=dict)
+    """generation_config.json, where there is one."""
 
 
 def read_config(folder: StrPath) -> HFConfig:
@@ -74,8 +86,9 @@ def read_model(folder: StrPath, *, dtype: torch.dtype = torch.float32, device: s
         CapabilityError: the core does not know its family or a feature of it.
     """
     folder = Path(folder)
-    config = read_config(folder)
-    return assemble(config, read_tensors(folder), dtype=dtype, device=device, where=str(folder))
+    config, generation = read_config(folder), folder / "generation_config.json"
+    loaded = assemble(config, read_tensors(folder), dtype=dtype, device=device, where=str(folder))
+    return replace(loaded, generation=read_json(generation)) if generation.is_file() else loaded
 
 
 def assemble(config: HFConfig, tensors: Tensors, *, dtype: torch.dtype, device: str, where: str) -> LoadedModel:
@@ -98,6 +111,7 @@ def assemble(config: HFConfig, tensors: Tensors, *, dtype: torch.dtype, device: 
     try:
         check(config)
         refuse_quantised(config)
+        tensors = family.tidy(tensors, where=where) if hasattr(family, "tidy") else tensors
         ours = family.to_config(config, architecture, tensors.keys())
         with torch.device("meta"):
             model = build(ours)
@@ -167,15 +181,19 @@ def write_model(
     model: Transformer,
     *,
     special: Mapping[str, int | None] | None = None,
+    like: LoadedModel | None = None,
     dtype: torch.dtype = torch.float32,
     max_shard_bytes: int = 5_000_000_000,
 ) -> None:
-    """Write config.json, the weights and, for decoders, generation_config.json into a folder that exists.
+    """Write config.json, the weights and, for models that write text, generation_config.json into a folder that exists.
 
     Args:
         folder: where.
         model: what.
-        special: ids of special tokens by role ("pad", "bos", "eos", ...).
+        special: ids of special tokens by role ("pad", "bos", "eos", ...); those of an encoder-decoder's start and of
+            what its texts must begin and end with are "start", "forced_bos" and "forced_eos".
+        like: what the model was made from, whose special tokens and settings for generation it keeps, but for those
+            of `special`.
         dtype: type of the stored weights.
         max_shard_bytes: weights beyond this are split into files of at most this size.
 
@@ -185,35 +203,62 @@ def write_model(
     """
     folder = Path(folder)
     family = family_for(model.config)
-    ids = {f"{role}_token_id": id for role, id in (special or {}).items() if id is not None}
+    ids = _special_ids(family, special or {}, like)
     config: dict[str, Any] = family.to_hf(model.config)
-    if config["model_type"] == "bert":
-        ids = {key: id for key, id in ids.items() if key == "pad_token_id"}
-    config |= {"dtype": str(dtype).removeprefix("torch."), "transformers_version": _WRITTEN_FOR, **_kept(ids)}
+    if like is not None:
+        config |= {key: like.config[key] for key in _KEPT if like.config.get(key) is not None}
+    config |= {"dtype": str(dtype).removeprefix("torch."), "transformers_version": _WRITTEN_FOR, **ids}
     state = {name: p.detach().to(device="cpu", dtype=dtype) for name, p in model.named_parameters()}
     tensors = family.keymap(model.config, config["architectures"][0]).to_theirs(state)
     with disk_errors(folder):
         _write_tensors(folder, tensors, max_shard_bytes)
     write_json(folder / "config.json", config)
-    if isinstance(model, Decoder):
-        generation = {key: id for key, id in ids.items() if key in ("pad_token_id", "bos_token_id", "eos_token_id")}
-        write_json(folder / "generation_config.json", {"transformers_version": _WRITTEN_FOR, **generation})
+    if not isinstance(model, Encoder):
+        write_json(folder / "generation_config.json", _generation(family, model, ids, like))
 
 
-def family_for(config: ModelConfig) -> ModuleType:
+def _special_ids(family: ModuleType, special: Mapping[str, int | None], like: LoadedModel | None) -> dict[str, Any]:
+    """The settings that name special tokens: by their own role, else as `like` has them, else by a role that usually
+    stands in (the decoder's start is often the padding)."""
+    ids: dict[str, Any] = {}
+    for key, roles in getattr(family, "SPECIAL", _SPECIAL).items():
+        own, *others = (roles,) if isinstance(roles, str) else roles
+        stated = None if like is None else like.generation.get(key, like.config.get(key))
+        found = [id for id in (special.get(own), stated, *map(special.get, others)) if id is not None]
+        if found:
+            ids[key] = found[0]
+    if family in TWO_STACKS:
+        # Where a setting is absent, stock `transformers` takes its own models' ids, of rows that others do not have.
+        ids |= {key: None for key in ("pad_token_id", "bos_token_id", "eos_token_id") if key not in ids}
+    return ids
+
+
+def _generation(
+    family: ModuleType, model: Transformer, ids: Mapping[str, Any], like: LoadedModel | None
+) -> dict[str, Any]:
+    """What generation_config.json says: what `like` says, or what the family's models usually say."""
+    settings: dict[str, Any] = {}
+    if like is not None and (like.generation or any(key in like.config for key in _GENERATION)):
+        settings = {key: like.config[key] for key in _GENERATION if like.config.get(key) is not None}
+        settings |= {key: value for key, value in like.generation.items() if not key.startswith("_")}
+    elif family in TWO_STACKS:
+        context = stacks(model)["decoder"].config.context
+        settings = {} if context is None else {"max_length": context}
+        settings |= family.generation(ids) if hasattr(family, "generation") else {}
+    named = {key: id for key, id in ids.items() if id is not None}
+    return settings | {"transformers_version": _WRITTEN_FOR, **named}
+
+
+def family_for(config: AnyConfig) -> ModuleType:
     """The family whose format expresses a model.
 
     Raises:
         CheckpointError: none does.
     """
-    for family in FAMILIES:
+    for family in TWO_STACKS if isinstance(config, EncoderDecoderConfig) else ONE_STACK:
         if family.expresses(config):
             return family
     raise CheckpointError("no Hugging Face format that the core writes expresses this model")
-
-
-def _kept(ids: Mapping[str, int]) -> dict[str, int]:
-    return {key: id for key, id in ids.items() if key in ("pad_token_id", "bos_token_id", "eos_token_id")}
 
 
 def _write_tensors(folder: Path, tensors: Tensors, max_shard_bytes: int) -> None:

@@ -45,27 +45,37 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], tuple[str, ...]]] = {
         lambda value: type(value) is int and 0 < value < _TOO_LARGE,
         ("vocab_size", "type_vocab_size", "hidden_size", "n_embd", "num_hidden_layers", "n_layer",
          "num_attention_heads", "n_head", "num_key_value_heads", "head_dim", "intermediate_size", "n_inner",
-         "max_position_embeddings", "n_positions", "original_max_position_embeddings", "sliding_window"),
+         "max_position_embeddings", "n_positions", "original_max_position_embeddings", "sliding_window",
+         "dim", "n_layers", "n_heads", "hidden_dim", "local_attention", "global_attn_every_n_layers", "num_labels",
+         "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads", "encoder_layers", "decoder_layers",
+         "encoder_attention_heads", "decoder_attention_heads", "encoder_ffn_dim", "decoder_ffn_dim",
+         "decoder_vocab_size", "relative_attention_num_buckets", "relative_attention_max_distance"),
     ),
     "a number above 0": (
         lambda value: type(value) in (int, float) and 0 < value < _TOO_LARGE,
-        ("rope_theta", "factor", "low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow",
-         "attention_factor", "mscale", "mscale_all_dim"),
+        ("rope_theta", "global_rope_theta", "local_rope_theta", "factor", "low_freq_factor", "high_freq_factor",
+         "beta_fast", "beta_slow", "attention_factor", "mscale", "mscale_all_dim"),
     ),
     "a number from 0 on": (
         lambda value: type(value) in (int, float) and 0 <= value < _TOO_LARGE,
-        ("layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps", "max_window_layers"),
+        ("layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps", "norm_eps", "max_window_layers"),
     ),
     "a number from 0 to 1": (
         lambda value: type(value) in (int, float) and 0 <= value <= 1,
         ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout", "resid_pdrop", "embd_pdrop",
-         "attn_pdrop"),
+         "attn_pdrop", "dropout", "qa_dropout", "seq_classif_dropout", "classifier_dropout", "embedding_dropout",
+         "mlp_dropout", "activation_dropout", "dropout_rate"),
     ),
     "true or false": (
         lambda value: type(value) is bool,
-        ("tie_word_embeddings", "attention_bias", "mlp_bias", "use_sliding_window", "truncate"),
+        ("tie_word_embeddings", "attention_bias", "mlp_bias", "norm_bias", "decoder_bias", "classifier_bias",
+         "use_sliding_window", "truncate", "scale_embedding", "share_encoder_decoder_embeddings"),
     ),
-    "a name": (lambda value: type(value) is str, ("hidden_act", "activation_function")),
+    "a name": (
+        lambda value: type(value) is str,
+        ("hidden_act", "activation_function", "activation", "hidden_activation", "classifier_activation",
+         "feed_forward_proj"),
+    ),
 }  # fmt: skip
 """What the settings that any family reads must be, where they are there: a test, and the keys it is for."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,11 +27,13 @@ class Row:
     """More than one: theirs is these, stacked along the output features."""
     transpose: bool = False
     """Theirs is stored input-major (GPT-2's Conv1D)."""
+    leading: bool = False
+    """Theirs has one more dimension in front, of 1 (BART's bias of the output)."""
 
 
-def row(theirs: str, ours: str | Sequence[str], *, transpose: bool = False) -> Row:
+def row(theirs: str, ours: str | Sequence[str], *, transpose: bool = False, leading: bool = False) -> Row:
     """A row of the table."""
-    return Row(theirs, (ours,) if isinstance(ours, str) else tuple(ours), transpose)
+    return Row(theirs, (ours,) if isinstance(ours, str) else tuple(ours), transpose, leading)
 
 
 def affine(theirs: str, ours: str | Sequence[str], *, transpose: bool = False) -> list[Row]:
@@ -85,6 +87,8 @@ class KeyMap:
             used.add(entry.theirs)
             if entry.transpose:
                 tensor = tensor.t()
+            if entry.leading and tensor.shape[:1] == (1,):
+                tensor = tensor[0]
             sizes = [shapes[name][0] for name in entry.ours]
             expected = (sum(sizes), *shapes[entry.ours[0]][1:])
             if tuple(tensor.shape) != expected:
@@ -118,6 +122,7 @@ class KeyMap:
         theirs, used = Tensors(), set[str]()
         for entry in self._wanted({name: tensor.shape for name, tensor in ours.items()}):
             tensor = torch.cat([ours[name] for name in entry.ours]) if len(entry.ours) > 1 else ours[entry.ours[0]]
+            tensor = tensor[None] if entry.leading else tensor
             theirs[entry.theirs] = (tensor.t() if entry.transpose else tensor).contiguous()
             used.update(entry.ours)
         homeless = sorted(ours.keys() - used)
@@ -130,7 +135,7 @@ class KeyMap:
             for layer in range(self.layers) if "{layer}" in entry.theirs else (0,):
                 ours = tuple(name.replace("{layer}", str(layer)) for name in entry.ours)
                 if all(name in shapes for name in ours):
-                    yield Row(entry.theirs.replace("{layer}", str(layer)), ours, entry.transpose)
+                    yield replace(entry, theirs=entry.theirs.replace("{layer}", str(layer)), ours=ours)
 
     def _canonical(self, theirs: Tensors) -> tuple[Tensors, list[str]]:
         """New spellings, first names, no buffers; and second names whose tensor is not the first's."""

@@ -1,0 +1,124 @@
+"""A `Stack`: embeddings, blocks, final norm. What all layers of a pass share is computed here, once.
+
+Unusual: a stack whose blocks have cross-attention is handed what they read (`Source`) beside its own tokens.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from sensorium.core.attend import Backend
+from sensorium.core.attention import Pass, Source
+from sensorium.core.block import Block
+from sensorium.core.cache import KVCache
+from sensorium.core.capture import Capture
+from sensorium.core.config import StackConfig
+from sensorium.core.dropout import Dropout
+from sensorium.core.embed import TokenEmbed
+from sensorium.core.mask import MaskSpec
+from sensorium.core.norm import build_norm
+from sensorium.core.pack import restart
+from sensorium.core.position import rotary_angles
+from sensorium.core.relative import RelativeBias
+from sensorium.core.tree import Tree
+
+Ids = Int[Tensor, "batch seq"]
+Hidden = Float[Tensor, "batch seq dim"]
+
+
+class Stack(nn.Module):
+    """Embeddings, blocks, final norm."""
+
+    def __init__(self, config: StackConfig, *, tokens: nn.Embedding | None = None) -> None:
+        """`tokens`: the embedding of another stack, which this one reads too."""
+        super().__init__()
+        self.config = config
+        self.gradient_checkpointing = False
+        """Recompute each block in the backward pass rather than keep its activations (Chen et al. 2016)."""
+        self.embed = TokenEmbed(config.embed, config.dim, tokens=tokens)
+        self.blocks = nn.ModuleList(Block(block, config.dim, i) for i, block in enumerate(config.blocks))
+        self.relative: RelativeBias | None = None
+        if config.relative is not None:
+            heads = config.blocks[0].attention.n_heads
+            self.relative = RelativeBias(config.relative, heads, causal=config.causal)
+        self.final_norm = build_norm(config.final_norm, config.dim) if config.final_norm else None
+        self.dropout = Dropout(config.out_dropout)
+        self._windows = {block.attention.window for block in config.blocks}
+
+    def forward(
+        self,
+        ids: Ids,
+        *,
+        positions: Ids | None = None,
+        types: Ids | None = None,
+        valid: Bool[Tensor, "batch keys"] | None = None,
+        lengths: tuple[int, ...] | None = None,
+        cache: KVCache | None = None,
+        source: Source | None = None,
+        tree: Tree | None = None,
+        backend: Backend = "auto",
+        capture: Capture | None = None,
+    ) -> Hidden:
+        """Run all blocks.
+
+        Args:
+            ids: token ids.
+            positions: place of each token in its sequence; by default counted from the left, from the first
+                valid token where there is padding, anew in each document where packed.
+            types: segment of each token; all 0 by default.
+            valid: False at padding; covers the cached tokens too.
+            lengths: the batch is one row of documents of these lengths that do not see each other.
+            cache: the past; the new tokens are added to it.
+            source: what blocks with cross-attention read.
+            tree: the new tokens are not one another's continuation but branches side by side.
+            backend: see `attend`.
+            capture: filled with what is asked of it.
+        """
+        past = cache.length if cache is not None else 0
+        if positions is None:
+            positions = _positions(ids, valid, lengths, past) if tree is None else tree.positions(ids)
+        spec = MaskSpec(causal=self.config.causal, key_valid=valid, lengths=lengths, q_offset=past)
+        if tree is not None:
+            spec = tree.spec()
+        x: Tensor = self.embed(ids, positions, types)
+        rotary = self.config.rotary
+        angles = None if rotary is None else rotary_angles(rotary, positions, x.dtype)
+        local = self.config.local_rotary
+        local_angles = None if local is None else rotary_angles(local, positions, x.dtype)
+        masks = {window: spec.with_window(window) for window in self._windows}
+        run = Pass(masks, angles, cache, backend, capture, local_angles, self._bias(ids, lengths, past, tree), source)
+        keep = capture.states if capture is not None and capture.hidden else None
+        for block in self.blocks:
+            if keep is not None:
+                keep.append(x)
+            if self.gradient_checkpointing and self.training:
+                x = checkpoint(block, x, run, use_reentrant=False)
+            else:
+                x = block(x, run)
+        if keep is not None:
+            keep.append(x)
+        if cache is not None:
+            cache.advance(ids.shape[1])
+        if self.final_norm is not None:
+            x = self.final_norm(x)
+        return self.dropout(x)  # type: ignore[no-any-return]
+
+    def _bias(self, ids: Tensor, lengths: tuple[int, ...] | None, past: int, tree: Tree | None) -> Tensor | None:
+        """The relative positions' share in the scores; of packed documents, the longest one's."""
+        if self.relative is None:
+            return None
+        if tree is not None:
+            return tree.bias(self.relative)
+        queries = ids.shape[1] if lengths is None else max(lengths)
+        return self.relative.bias(queries, past + queries, past=past)
+
+
+def _positions(ids: Tensor, valid: Tensor | None, lengths: tuple[int, ...] | None, past: int) -> Tensor:
+    if lengths is not None:
+        return restart(lengths, device=ids.device)
+    if valid is not None:
+        return (valid.cumsum(1) - 1).clamp(min=0)[:, past : past + ids.shape[1]]
+    return torch.arange(past, past + ids.shape[1], device=ids.device)[None].expand(ids.shape)
