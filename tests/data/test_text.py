@@ -70,6 +70,13 @@ def test_text_is_repaired(raw: str, repaired: str) -> None:
     assert clean(raw) == repaired
 
 
+@settings(deadline=None, max_examples=300)
+@given(st.text(alphabet=st.characters(max_codepoint=126), max_size=60))
+def test_text_that_needs_no_repair_is_spared_it_and_comes_out_the_same(text: str) -> None:
+    whole = clean(f"{text}é")
+    assert clean(text) == whole.removesuffix("é").rstrip(" \n")
+
+
 @settings(deadline=None, max_examples=200)
 @given(st.text(alphabet='aB 1.!?。！\n"”中Dr,', max_size=60))
 def test_sentences_join_back_to_the_text(text: str) -> None:

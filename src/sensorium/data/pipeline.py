@@ -17,6 +17,7 @@ from typing import Any
 
 import xxhash
 
+from sensorium.data.checks import check_places, check_share, nothing_usable
 from sensorium.data.clean import UnicodeForm, clean
 from sensorium.data.dedup import ExactDedup
 from sensorium.data.language import SCRIPTS, script
@@ -24,9 +25,10 @@ from sensorium.data.readers import list_files, read_inputs
 from sensorium.data.sample import Ledger, Sample
 from sensorium.data.segment import sentences
 from sensorium.data.shards import FORMAT, SPLITS, Corpus, ShardWriter
+from sensorium.data.stage import Stage
 from sensorium.data.tokenizer import Tokenizer
 from sensorium.data.train_tokenizer import DEFAULT, parse_spec, train_tokenizer
-from sensorium.errors import DataError, InputError, unknown
+from sensorium.errors import InputError, unknown
 from sensorium.files import StrPath, atomic_folder, write_json
 from sensorium.progress import progress
 
@@ -106,7 +108,7 @@ def prepare(
     spec = None if given is not None else parse_spec(settings.tokenizer)
     with atomic_folder(out, ours=["manifest.json"], force=force) as part:
         ledger = Ledger(strict=strict)
-        stage = _Stage(part / "documents.arrow")
+        stage = _Documents(part / "documents.arrow")
         with progress("reading", _input_bytes(paths), show=show_progress) as advance:
             splits = _first_pass(paths, settings, ledger, stage, advance)
         if given is not None or spec is None:
@@ -117,7 +119,7 @@ def prepare(
         trained.save(part)
         writers = {split: ShardWriter(part / split, trained.vocab_size) for split in SPLITS}
         with progress("tokenizing", stage.count, show=show_progress) as advance:
-            for batch in _batches(stage.documents(splits)):
+            for batch in _batches(stage.with_splits(splits)):
                 _write_batch(batch, trained, writers)
                 advance(len(batch), "")
         counted = {split: writer.close() for split, writer in writers.items()}
@@ -127,22 +129,11 @@ def prepare(
 
 
 def _check(settings: Settings, inputs: Sequence[StrPath], out: Path) -> None:
-    if not 0 <= settings.validation < 1:
-        raise InputError(f"validation={settings.validation} is not a share from 0 to below 1", fix="Try 0.02")
-    if not 0 <= settings.seed < 1 << 63:
-        raise InputError(f"seed={settings.seed} is not a number from 0 to below 2**63", fix="Try 0")
+    check_share(settings.validation, settings.seed)
     for language in settings.languages or ():
         if language not in SCRIPTS:
             raise InputError(unknown("language", language, SCRIPTS), fix="Leave --languages out to keep all")
-    place = out.resolve()
-    for given in map(Path, inputs):
-        source = given.resolve()
-        if given.is_dir() and place.is_relative_to(source):
-            raise InputError(
-                "the output folder lies inside an input folder", where=str(out), fix="Choose another --out"
-            )
-        if given.exists() and source.is_relative_to(place):
-            raise InputError(f"the output would replace the input {given}", where=str(out), fix="Choose another --out")
+    check_places(inputs, out)
 
 
 def _input_bytes(inputs: Sequence[StrPath]) -> float | None:
@@ -150,7 +141,9 @@ def _input_bytes(inputs: Sequence[StrPath]) -> float | None:
     return None if Path("-") in files else float(sum(path.stat().st_size for path in files))
 
 
-def _first_pass(paths: Sequence[StrPath], settings: Settings, ledger: Ledger, stage: _Stage, advance: Any) -> list[str]:
+def _first_pass(
+    paths: Sequence[StrPath], settings: Settings, ledger: Ledger, stage: _Documents, advance: Any
+) -> list[str]:
     """Stage every document that is kept; the split of each, in order."""
     dedup, hashes, seen = ExactDedup(), list[int](), 0
     for sample in read_inputs(paths, ledger, column=settings.column):
@@ -165,7 +158,7 @@ def _first_pass(paths: Sequence[StrPath], settings: Settings, ledger: Ledger, st
         stage.add(text)
     stage.close()
     if not hashes:
-        raise _nothing_usable(ledger)
+        raise nothing_usable(ledger, "document", "Give it text files with text in them")
     return _splits(hashes, settings.validation)
 
 
@@ -198,17 +191,6 @@ def _splits(hashes: list[int], share: float) -> list[str]:
     return splits
 
 
-def _nothing_usable(ledger: Ledger) -> DataError:
-    reasons = [f"{count} {reason}" for reason, count in ledger.dropped.items()]
-    if ledger.problems:
-        first = ledger.problems[0]
-        reasons.append(f"{ledger.counts['problems']} unreadable, first {first['where']}: {first['reason']}")
-    return DataError(
-        f"no usable document ({'; '.join(reasons) or 'the input is empty'})",
-        fix="Give it text files with text in them",
-    )
-
-
 def _batches(documents: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
     batch, size = list[tuple[str, str]](), 0
     for document in documents:
@@ -229,11 +211,12 @@ def _write_batch(batch: Sequence[tuple[str, str]], tokenizer: Tokenizer, writers
 
 
 def _manifest(
-    settings: Settings, ledger: Ledger, counted: dict[str, Any], tokenizer: Tokenizer, stage: _Stage
+    settings: Settings, ledger: Ledger, counted: dict[str, Any], tokenizer: Tokenizer, stage: _Documents
 ) -> dict[str, Any]:
     tokens, size = (sum(counted[split][what] for split in SPLITS) for what in ("tokens", "bytes"))
     return {
         "format": FORMAT,
+        "kind": "text",
         "settings": asdict(settings),
         "input": {"files": ledger.files, "counts": dict(ledger.counts), "unreadable": ledger.problems},
         "dropped": dict(ledger.dropped),
@@ -247,58 +230,27 @@ def _manifest(
     }
 
 
-class _Stage:
-    """Kept documents between the passes, in an Arrow file."""
+class _Documents:
+    """Kept documents between the passes."""
 
     def __init__(self, path: Path) -> None:
-        import pyarrow as pa
-
-        self._path = path
-        self._schema = pa.schema([("text", pa.large_string())])
-        self._buffer: list[str] = []
-        self._buffered = 0
-        self._characters = 0
-        self.count = 0
+        self._stage = Stage(path, ["text"], held=_BATCH)
         self.scripts: Counter[str] = Counter()
-        self._sink = pa.OSFile(str(path), "wb")
-        self._writer = pa.ipc.new_stream(self._sink, self._schema)
+        self.close, self.remove = self._stage.close, self._stage.remove
+
+    @property
+    def count(self) -> int:
+        return self._stage.count
 
     def add(self, text: str) -> None:
-        self.count += 1
         self.scripts[script(text)] += 1
-        self._buffer.append(text)
-        self._buffered += len(text)
-        self._characters += len(text)
-        if self._buffered >= _BATCH:
-            self._flush()
+        self._stage.add(text)
 
-    def close(self) -> None:
-        self._flush()
-        self._writer.close()
-        self._sink.close()
-
-    def documents(self, splits: list[str]) -> Iterator[tuple[str, str]]:
+    def with_splits(self, splits: list[str]) -> Iterator[tuple[str, str]]:
         """Every text with its split."""
-        import pyarrow as pa
-
-        rows = iter(splits)
-        with pa.OSFile(str(self._path), "rb") as source, pa.ipc.open_stream(source) as reader:
-            for batch in reader:
-                for text in batch.column(0).to_pylist():
-                    yield text, next(rows)
+        return ((text, split) for (text,), split in zip(self._stage.rows(), splits, strict=True))
 
     def sample(self, splits: list[str]) -> Iterator[str]:
         """Texts for a tokenizer to learn from: those of the training split, or every so many of them."""
-        texts = (text for text, split in self.documents(splits) if split == "train")
-        return islice(texts, 0, None, 1 + self._characters // _LEARNED_FROM)
-
-    def remove(self) -> None:
-        self._path.unlink()
-
-    def _flush(self) -> None:
-        import pyarrow as pa
-
-        if self._buffer:
-            self._writer.write_batch(pa.record_batch([pa.array(self._buffer, pa.large_string())], schema=self._schema))
-            self._buffer.clear()
-            self._buffered = 0
+        texts = (text for text, split in self.with_splits(splits) if split == "train")
+        return islice(texts, 0, None, 1 + self._stage.characters // _LEARNED_FROM)

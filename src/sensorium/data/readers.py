@@ -16,7 +16,7 @@ import json
 import re
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -83,7 +83,7 @@ def list_files(inputs: Sequence[StrPath], ledger: Ledger | None = None) -> list[
         if path == Path("-"):
             files.append(path)
         elif path.is_dir():
-            present = [p for p in path.rglob("*") if p.is_file() and not _hidden(p, path)]
+            present = [p for p in path.rglob("*") if p.is_file() and not hidden(p, path)]
             found = sorted(p for p in present if _kind(p))
             if ledger is not None and len(found) < len(present):
                 ledger.count("files of other kinds", len(present) - len(found))
@@ -103,7 +103,8 @@ def list_files(inputs: Sequence[StrPath], ledger: Ledger | None = None) -> list[
     return files
 
 
-def _hidden(path: Path, root: Path) -> bool:
+def hidden(path: Path, root: Path) -> bool:
+    """Whether the file, or a folder between `root` and it, is hidden."""
     return any(part.startswith(".") for part in path.relative_to(root).parts)
 
 
@@ -123,21 +124,16 @@ def _kind(path: Path) -> str | None:
 
 
 def _read_file(path: Path, ledger: Ledger, column: str) -> Iterator[Sample]:
-    size = path.stat().st_size
-    ledger.count("files")
-    ledger.count("bytes", size)
-    if not size:
-        ledger.problem(str(path), "the file is empty")
+    if not note_file(path, ledger):
         return
-    ledger.files.append({"path": path.name, "bytes": size, "xxh3_128": file_hash(path)})
     kind = _kind(path)
     if kind == ".parquet":
         yield from _parquet(path, ledger, column)
         return
-    encoding = _encoding(path, ledger)
+    encoding = text_encoding(path, ledger)
     if encoding is None:
         return
-    with _open(path) as raw, io.TextIOWrapper(raw, encoding=encoding, newline="") as text:
+    with open_packed(path) as raw, io.TextIOWrapper(raw, encoding=encoding, newline="") as text:
         if kind in _TEXT:
             yield from _text_documents(text, str(path))
         elif kind in {".jsonl", ".ndjson"}:
@@ -146,8 +142,21 @@ def _read_file(path: Path, ledger: Ledger, column: str) -> Iterator[Sample]:
             yield from _csv(text, path, ledger, column, "\t" if kind == ".tsv" else ",")
 
 
+def note_file(path: Path, ledger: Ledger) -> bool:
+    """Put a file's size and hash into the ledger; False if it is empty, which is a problem."""
+    size = path.stat().st_size
+    ledger.count("files")
+    ledger.count("bytes", size)
+    if not size:
+        ledger.problem(str(path), "the file is empty")
+        return False
+    ledger.files.append({"path": path.name, "bytes": size, "xxh3_128": file_hash(path)})
+    return True
+
+
 @contextmanager
-def _open(path: Path) -> Iterator[IO[bytes]]:
+def open_packed(path: Path) -> Iterator[IO[bytes]]:
+    """A file's bytes, unpacked if its name says .gz or .zst."""
     if path.suffix.lower() == ".gz":
         with gzip.open(path, "rb") as file:
             yield io.BufferedReader(file)
@@ -161,11 +170,11 @@ def _open(path: Path) -> Iterator[IO[bytes]]:
             yield file
 
 
-def _encoding(path: Path, ledger: Ledger) -> str | None:
+def text_encoding(path: Path, ledger: Ledger) -> str | None:
     """The file's encoding, after reading it once: UTF-8, or UTF-16 with a byte order mark. None: not text."""
-    with _open(path) as file:
+    with open_packed(path) as file:
         block = file.read(_BLOCK)
-        encoding = _encoding_by_head(block)
+        encoding = _by_head(block)
         if encoding is None:
             ledger.problem(str(path), "a binary file, not text")
             return None
@@ -188,7 +197,7 @@ def _encoding(path: Path, ledger: Ledger) -> str | None:
     return encoding
 
 
-def _encoding_by_head(head: bytes) -> str | None:
+def _by_head(head: bytes) -> str | None:
     """What the first bytes say; None: not text."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
@@ -201,7 +210,7 @@ def _name(encoding: str) -> str:
 
 def _standard_input(ledger: Ledger) -> Iterator[Sample]:
     raw = cast("io.BufferedReader", sys.stdin.buffer)
-    encoding = _encoding_by_head(raw.peek(8192))
+    encoding = _by_head(raw.peek(8192))
     if encoding is None:
         raise DataError("binary data, not text", where="standard input", fix="Pipe text into it, or name a file")
     counted = _Counted(raw)
@@ -259,8 +268,18 @@ def _cut(text: str) -> int:
 
 
 def _jsonl(text: io.TextIOBase, path: Path, ledger: Ledger, column: str) -> Iterator[Sample]:
-    rows = 0
-    for number, line in enumerate(_lines(text), 1):
+    for rows, (where, row) in enumerate(json_rows(text, path, ledger)):
+        if column in row:
+            yield from _row(row[column], where, ledger)
+        elif not rows:
+            raise _no_column(where, column, row)
+        else:
+            ledger.problem(where, f"no key {column!r}")
+
+
+def json_rows(text: io.TextIOBase, path: Path, ledger: Ledger) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The object of every line of JSON Lines, with its place; lines that hold none go into the ledger."""
+    for number, line in enumerate(bounded_lines(text), 1):
         where = f"{path}:{number}"
         if line is None:
             ledger.problem(where, f"a line of more than {MAX_ROW} characters")
@@ -272,19 +291,13 @@ def _jsonl(text: io.TextIOBase, path: Path, ledger: Ledger, column: str) -> Iter
         except (ValueError, RecursionError) as error:
             ledger.problem(where, f"not valid JSON: {error}")
             continue
-        if not isinstance(row, dict):
-            ledger.problem(where, "not a JSON object")
-            continue
-        rows += 1
-        if column not in row:
-            if rows == 1:
-                raise _no_column(where, column, row)
-            ledger.problem(where, f"no key {column!r}")
+        if isinstance(row, dict):
+            yield where, row
         else:
-            yield from _row(row[column], where, ledger)
+            ledger.problem(where, "not a JSON object")
 
 
-def _lines(text: io.TextIOBase) -> Iterator[str | None]:
+def bounded_lines(text: io.TextIOBase) -> Iterator[str | None]:
     """Every line; None for one that is too long."""
     while line := text.readline(MAX_ROW):
         if len(line) < MAX_ROW or line.endswith("\n"):
@@ -305,18 +318,35 @@ def _csv(text: io.TextIOBase, path: Path, ledger: Ledger, column: str, separator
 
 
 def _parquet(path: Path, ledger: Ledger, column: str) -> Iterator[Sample]:
+    def choose(names: list[str]) -> list[str]:
+        if column not in names:
+            raise _no_column(str(path), column, names)
+        return [column]
+
+    for where, row in parquet_rows(path, ledger, choose):
+        yield from _row(row[column], where, ledger)
+
+
+def parquet_rows(
+    path: Path, ledger: Ledger, choose: Callable[[list[str]], list[str]] = list
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of a Parquet file, with their numbers.
+
+    Args:
+        path: the file.
+        ledger: learns of a file that cannot be read.
+        choose: the columns to read of those that there are.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         file = pq.ParquetFile(path)
-        if column not in file.schema_arrow.names:
-            raise _no_column(str(path), column, file.schema_arrow.names)
         number = 0
-        for batch in file.iter_batches(batch_size=1000, columns=[column]):
-            for value in batch.column(0).to_pylist():
+        for batch in file.iter_batches(batch_size=1000, columns=choose(file.schema_arrow.names)):
+            for row in batch.to_pylist():
                 number += 1
-                yield from _row(value, f"{path}:{number}", ledger)
+                yield f"{path}:{number}", row
     except (pa.ArrowException, OSError) as error:
         ledger.problem(str(path), f"not a readable Parquet file: {str(error).splitlines()[0]}")
 

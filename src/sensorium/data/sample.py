@@ -1,4 +1,4 @@
-"""The one record that travels through `prepare`, and the ledger of what was dropped on the way."""
+"""The records that travel through `prepare`, and the ledger of what was dropped on the way."""
 
 from __future__ import annotations
 
@@ -15,6 +15,18 @@ class Sample:
     text: str
     source: str
     """File and row that it came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Translations:
+    """One text in two or more languages."""
+
+    texts: dict[str, str]
+    """By language code; a language that has no text here is absent."""
+    source: str
+    """File and row that it came from."""
+    group: str | None = None
+    """The document or package that it belongs to, if that is known."""
 
 
 @dataclass

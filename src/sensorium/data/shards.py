@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import xxhash
@@ -140,7 +140,10 @@ class TokenShards:
 
     def head(self, tokens: int) -> TokenShards:
         """The first documents, up to a number of tokens; at least one."""
-        count = max(1, int((self.document_offsets[1:] <= tokens).sum()))
+        return self.first(max(1, int((self.document_offsets[1:] <= tokens).sum())))
+
+    def first(self, count: int) -> TokenShards:
+        """The first documents, so many of them."""
         first = copy.copy(self)
         first.document_offsets = self.document_offsets[: count + 1]
         first.document_sentences = self.document_sentences[: count + 1]
@@ -177,6 +180,57 @@ def _token_file(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.memmap(path, dtype=dtype, mode="r") if path.stat().st_size else np.empty(0, dtype)
 
 
+Opened = TypeVar("Opened")
+Kind = Literal["text", "parallel"]
+_MADE_BY = {
+    "text": "sensorium prepare FILES --out CORPUS",
+    "parallel": "sensorium prepare --parallel FILES --out CORPUS",
+}
+
+
+def kind_of(manifest: dict[str, Any]) -> str:
+    """What a corpus is of: `text`, or `parallel` for pairs."""
+    return str(manifest.get("kind", "text"))
+
+
+def open_manifest(folder: Path, kind: Kind | None, then: Callable[[dict[str, Any]], Opened]) -> Opened:
+    """Read a corpus's manifest and open the corpus by it.
+
+    Args:
+        folder: of the corpus.
+        kind: what it must be of; None for any.
+        then: makes the corpus of its manifest.
+
+    Raises:
+        InputError: the folder is not there, is no corpus, is one of another kind, or cannot be read.
+        DataError: it is a corpus, but incomplete.
+    """
+    path = folder / "manifest.json"
+    with read_errors(path):
+        if not path.is_file():
+            problem = "is not a prepared corpus: it has no manifest.json" if folder.is_dir() else "no such folder"
+            problem = "is a file, not a prepared corpus" if folder.is_file() else problem
+            raise InputError(problem, where=str(folder), fix=f"Make one with: {_MADE_BY[kind or 'text']}")
+        content = path.read_bytes()
+    try:
+        manifest = json.loads(content.decode("utf-8"))
+        if manifest["format"] != FORMAT:
+            raise DataError(
+                f"the corpus has format {manifest['format']}, this version reads {FORMAT}",
+                where=str(path),
+                fix="Prepare it again",
+            )
+        if kind is not None and kind_of(manifest) != kind:
+            raise InputError(
+                f"a corpus of kind {kind_of(manifest)!r}, where one of kind {kind!r} is needed",
+                where=str(folder),
+                fix=f"Make one with: {_MADE_BY[kind]}",
+            )
+        return then(manifest)
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"the manifest cannot be read: {error}", where=str(path), fix="Prepare it again") from error
+
+
 class Corpus:
     """A folder that `prepare` wrote."""
 
@@ -203,23 +257,7 @@ class Corpus:
             DataError: it is a corpus, but incomplete.
         """
         folder = Path(folder)
-        path = folder / "manifest.json"
-        with read_errors(path):
-            if not path.is_file():
-                problem = "is not a prepared corpus: it has no manifest.json" if folder.is_dir() else "no such folder"
-                raise InputError(problem, where=str(folder), fix="Make one with: sensorium prepare FILES --out CORPUS")
-            content = path.read_bytes()
-        try:
-            manifest = json.loads(content.decode("utf-8"))
-            if manifest["format"] != FORMAT:
-                raise DataError(
-                    f"the corpus has format {manifest['format']}, this version reads {FORMAT}",
-                    where=str(path),
-                    fix="Prepare it again",
-                )
-            return cls(folder, manifest, Tokenizer.from_folder(folder))
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-            raise DataError(f"the manifest cannot be read: {error}", where=str(path), fix="Prepare it again") from error
+        return open_manifest(folder, "text", lambda manifest: cls(folder, manifest, Tokenizer.from_folder(folder)))
 
     @property
     def fingerprint(self) -> str:

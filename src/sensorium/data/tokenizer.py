@@ -1,7 +1,7 @@
 """The one tokenizer type of the project: a `tokenizers.Tokenizer`, its special tokens by role, its chat template.
 
-It reads what a Hugging Face folder holds (`tokenizer.json`; older `vocab.txt` or `vocab.json` + `merges.txt`) and
-writes what stock `AutoTokenizer` opens with the same ids.
+It reads what a Hugging Face folder holds (`tokenizer.json`; older `vocab.txt`, `vocab.json` + `merges.txt`, or a
+SentencePiece file) and writes what stock `AutoTokenizer` opens with the same ids.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from tokenizers import AddedToken, Encoding, processors
 from tokenizers import Tokenizer as Backend
 
-from sensorium.errors import CheckpointError
+from sensorium.errors import CheckpointError, InputError, unknown
 from sensorium.files import StrPath, read_json, write_json
 
-Kind = Literal["encoder", "decoder"]
+Kind = Literal["encoder", "decoder", "seq2seq"]
 Role = Literal["pad", "unk", "cls", "sep", "mask", "bos", "eos"]
 ROLES: tuple[Role, ...] = ("pad", "unk", "cls", "sep", "mask", "bos", "eos")
 
@@ -35,6 +35,7 @@ _USUAL: dict[Role, tuple[str, ...]] = {
     "eos": ("[EOS]", "</s>", "<|endoftext|>"),
 }
 """Names that tell a special token's role where a folder does not say it."""
+_LANGUAGE = regex.compile(r">>([\w.@+-]+)<<|([a-z]{2,3}_[A-Z]{2})|([a-z]{3}_[A-Z][a-z]{3})|__([a-z]{2,3})__")
 _CJK_START = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]")
 _WORD_CHARACTER = regex.compile(r"[\p{L}\p{M}\p{N}'’]")
 
@@ -46,10 +47,20 @@ class Tokenizer:
         backend: the fast tokenizer.
         special: special tokens by role; roles that the model does not have are absent.
         chat_template: the Jinja template of a chat model.
+        target: of a translation's target, where that has another one (Marian).
     """
 
-    def __init__(self, backend: Backend, special: dict[Role, str], chat_template: str | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        special: dict[Role, str],
+        chat_template: str | None = None,
+        *,
+        target: Tokenizer | None = None,
+    ) -> None:
         self.backend = backend
+        self.target = self if target is None else target
+        """The tokenizer of the text that a translation model writes: itself, but for Marian's pairs."""
         self.special = {role: special[role] for role in ROLES if special.get(role) is not None}
         self.chat_template = chat_template
         backend.no_padding()
@@ -64,6 +75,12 @@ class Tokenizer:
         """
         folder = Path(folder)
         settings = _json(folder / "tokenizer_config.json")
+        if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "merges.txt")):
+            from sensorium.data.piece_folders import read_pieces
+
+            of_pieces = read_pieces(folder, {**_json(folder / "special_tokens_map.json"), **settings})
+            if of_pieces is not None:
+                return of_pieces
         try:
             backend = _read_backend(folder, settings)
             jinja = folder / "chat_template.jinja"
@@ -80,7 +97,11 @@ class Tokenizer:
     @cached_property
     def vocab_size(self) -> int:
         """Ids that the tokenizer can give, from 0 to the highest; a model's embedding may be larger."""
-        return max(self.backend.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+        return max(self._vocabulary(added=True).values(), default=-1) + 1
+
+    def _vocabulary(self, *, added: bool) -> dict[str, int]:
+        """Tokens and their ids, with or without those that are no pieces of text."""
+        return self.backend.get_vocab(with_added_tokens=added)
 
     def special_id(self, role: Role) -> int | None:
         token = self.special.get(role)
@@ -99,6 +120,32 @@ class Tokenizer:
         """Ids that stand for no text."""
         added = self.backend.get_added_tokens_decoder()
         return frozenset(id for id, token in added.items() if token.special)
+
+    @cached_property
+    def languages(self) -> dict[str, str]:
+        """Codes of the languages that the tokenizer has tokens for, and the tokens: `zho` → `>>zho<<` (Marian and our
+        own), `zh_CN` → `zh_CN` (mBART), `zho_Hans` (NLLB), `zh` → `__zh__` (M2M)."""
+        names = (self.token(id) for id in sorted(self.special_ids))
+        found = ((_LANGUAGE.fullmatch(name), name) for name in names)
+        return {next(filter(None, match.groups())): name for match, name in found if match}
+
+    def for_language(self, code: str) -> Tokenizer:
+        """A copy that marks text as of this language where the model wants a text's own language marked (mBART:
+        `A </s> en_XX`); itself where it does not.
+
+        Raises:
+            InputError: the tokenizer has no token for the language.
+        """
+        if code not in self.languages:
+            raise InputError(unknown("language", code, self.languages))
+        state, token = json.loads(self.backend.to_str()), self.languages[code]
+        template = json.dumps(state["post_processor"])
+        marked = next((name for name in self.languages.values() if f'"{name}"' in template), None)
+        if marked is None:
+            return self
+        state["post_processor"] = json.loads(template.replace(f'"{marked}"', f'"{token}"'))
+        state["post_processor"]["special_tokens"][token]["ids"] = [self.id(token)]
+        return Tokenizer(Backend.from_str(json.dumps(state)), dict(self.special), self.chat_template)
 
     def encoding(self, text: str, pair: str | None = None, *, special: bool = True) -> Encoding:
         """Ids with their character offsets, types and words."""
@@ -122,6 +169,15 @@ class Tokenizer:
         finally:
             self.backend.encode_special_tokens = False
 
+    def encodings_raw(self, texts: Sequence[str] | Sequence[Sequence[str]]) -> list[Encoding]:
+        """Like `encode_raw`, with offsets and words; a text may be given as its words."""
+        self.backend.encode_special_tokens = True
+        try:
+            whole = not texts or isinstance(texts[0], str)
+            return self.backend.encode_batch(list(texts), is_pretokenized=not whole, add_special_tokens=False)
+        finally:
+            self.backend.encode_special_tokens = False
+
     def decode(self, ids: Sequence[int] | NDArray[np.integer[Any]], *, skip_special: bool = True) -> str:
         return self.backend.decode([int(i) for i in ids], skip_special_tokens=skip_special)
 
@@ -142,7 +198,7 @@ class Tokenizer:
         """
         starts = np.ones(self.vocab_size, dtype=np.bool_)
         model = type(self.backend.model).__name__
-        for token, id in self.backend.get_vocab(with_added_tokens=False).items():
+        for token, id in self._vocabulary(added=False).items():
             if model == "WordPiece":
                 starts[id] = not token.startswith("##")
                 continue
@@ -154,33 +210,42 @@ class Tokenizer:
     def _byte_level(self) -> bool:
         return "ByteLevel" in json.dumps(json.loads(self.backend.to_str()).get("decoder"))
 
-    def for_kind(self, kind: Kind) -> Tokenizer:
-        """A copy whose special tokens stand as an encoder's ([CLS] A [SEP] B [SEP]) or a decoder's ([BOS] A)."""
+    def for_kind(self, kind: Kind, *, types: bool = True) -> Tokenizer:
+        """A copy whose special tokens stand as an encoder's ([CLS] A [SEP] B [SEP]), a decoder's ([BOS] A), or those
+        of an encoder and a decoder together (A [EOS]); an encoder that knows no segments has both texts of type 0."""
         copy = Backend.from_str(self.backend.to_str())
         pairs = {token: copy.token_to_id(token) for token in self.special.values()}
-        cls_, sep, bos = (self.special.get(role) for role in ("cls", "sep", "bos"))
+        cls_, sep, bos, eos = (self.special.get(role) for role in ("cls", "sep", "bos", "eos"))
         if kind == "encoder" and cls_ and sep:
             copy.post_processor = processors.TemplateProcessing(
                 single=f"{cls_} $A {sep}",
-                pair=f"{cls_} $A {sep} $B:1 {sep}:1",
+                pair=f"{cls_} $A {sep} $B:1 {sep}:1" if types else f"{cls_} $A {sep} $B {sep}",
                 special_tokens=[(cls_, pairs[cls_]), (sep, pairs[sep])],
             )
         elif kind == "decoder" and bos:
             copy.post_processor = processors.TemplateProcessing(
                 single=f"{bos} $A", pair=f"{bos} $A {bos}:1 $B:1", special_tokens=[(bos, pairs[bos])]
             )
+        elif kind == "seq2seq" and eos and copy.encode("").ids[-1:] != [pairs[eos]]:
+            copy.post_processor = processors.TemplateProcessing(
+                single=f"$A {eos}", pair=f"$A {eos} $B {eos}", special_tokens=[(eos, pairs[eos])]
+            )
         return Tokenizer(copy, dict(self.special), self.chat_template)
 
-    def save(self, folder: StrPath, *, kind: Kind | None = None, context: int | None = None) -> None:
+    def save(
+        self, folder: StrPath, *, kind: Kind | None = None, context: int | None = None, types: bool | None = None
+    ) -> None:
         """Write the tokenizer's files into a folder that exists.
 
         Args:
             folder: where.
             kind: fit the special tokens to this kind of model first.
             context: the model's longest sequence, which stock `AutoTokenizer` truncates at when asked.
+            types: whether the model tells segments apart, and stock `AutoTokenizer` gives their types; by default an
+                encoder does.
         """
         folder = Path(folder)
-        tokenizer = self if kind is None else self.for_kind(kind)
+        tokenizer = self if kind is None else self.for_kind(kind, types=types is not False)
         tokenizer.backend.save(str(folder / "tokenizer.json"))
         tokens = {f"{role}_token": token for role, token in self.special.items()}
         settings: dict[str, Any] = {
@@ -188,11 +253,12 @@ class Tokenizer:
             "clean_up_tokenization_spaces": False,
             **tokens,
         }
-        if kind == "encoder":
+        if types or (types is None and kind == "encoder"):
             settings["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
-        elif kind == "decoder":
+        elif types is not None or kind is not None:
             settings["model_input_names"] = ["input_ids", "attention_mask"]
-            settings["padding_side"] = "left"
+        if kind in ("decoder", "seq2seq"):
+            settings["padding_side"] = "left" if kind == "decoder" else "right"
         if context is not None:
             settings["model_max_length"] = context
         if self.chat_template is not None:

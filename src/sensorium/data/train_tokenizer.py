@@ -10,7 +10,7 @@ a random order; the scores of a Unigram vocabulary differ in their last digits.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import regex
@@ -69,19 +69,23 @@ def parse_spec(text: str) -> TokenizerSpec:
     return TokenizerSpec(algorithm, int(size))
 
 
-def train_tokenizer(texts: Callable[[], Iterator[str]], spec: TokenizerSpec, *, exact: bool = True) -> Tokenizer:
+def train_tokenizer(
+    texts: Callable[[], Iterator[str]], spec: TokenizerSpec, *, exact: bool = True, extra: Sequence[str] = ()
+) -> Tokenizer:
     """Train on texts.
 
     Args:
         texts: gives the texts anew at each call.
         spec: algorithm and vocabulary size, special tokens included.
         exact: raise if the texts support fewer tokens; otherwise take what they support.
+        extra: special tokens beyond the usual seven, such as `>>zh<<`; their ids follow. Each takes the space after
+            it along, so that `>>zh<< text` and the token before `text` are the same.
 
     Raises:
         DataError: the texts support fewer tokens than asked for, or need more.
     """
     backend = _BACKENDS[spec.algorithm]()
-    special = list(SPECIAL.values())
+    special = [*SPECIAL.values(), *extra]
     if spec.algorithm == "wordpiece":
         # Else the trainer numbers these as it meets them, in a random order, and breaks ties by their numbers.
         special += [f"##{letter}" for letter in _inner_letters(texts(), backend)]
@@ -91,10 +95,10 @@ def train_tokenizer(texts: Callable[[], Iterator[str]], spec: TokenizerSpec, *, 
     except Exception as error:
         raise _untrainable(spec, str(error)) from error
     _check_size(spec, backend.get_vocab_size(), exact=exact)
-    backend = _only_special(backend)
+    backend = _only_special(backend, frozenset([*SPECIAL.values(), *extra]))
     # The mask takes the space before it along, so that "a [MASK] b" leaves no token for the lone space.
     mask = AddedToken(SPECIAL["mask"], lstrip=spec.algorithm != "wordpiece", special=True, normalized=False)
-    backend.add_special_tokens([mask])
+    backend.add_special_tokens([mask, *(AddedToken(t, rstrip=True, special=True, normalized=False) for t in extra)])
     return Tokenizer(backend, dict(SPECIAL))
 
 
@@ -139,14 +143,14 @@ def _inner_letters(texts: Iterator[str], backend: Backend) -> list[str]:
     return [letter for letter in normalised if inside(letter)]
 
 
-def _only_special(backend: Backend) -> Backend:
+def _only_special(backend: Backend, special: frozenset[str]) -> Backend:
     """The tokenizer without what only its trainer was to take for a special token, and with no special token among
     the pieces that Unigram finds in a text."""
     state = json.loads(backend.to_str())
     if state["model"]["type"] == "Unigram":
         pieces = state["model"]["vocab"]
-        state["model"]["vocab"] = [[piece, _NEVER if piece in SPECIAL.values() else score] for piece, score in pieces]
-    state["added_tokens"] = [token for token in state["added_tokens"] if token["content"] in SPECIAL.values()]
+        state["model"]["vocab"] = [[piece, _NEVER if piece in special else score] for piece, score in pieces]
+    state["added_tokens"] = [token for token in state["added_tokens"] if token["content"] in special]
     return Backend.from_str(json.dumps(state))
 
 

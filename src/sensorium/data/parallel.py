@@ -1,0 +1,317 @@
+"""`prepare_parallel`: files of translations to a corpus of pairs, in two passes of bounded memory.
+
+The first pass reads, cleans, filters and deduplicates pairs into a staged file. Then it is decided what is held out;
+the tokenizer is trained on both sides of the training pairs together; the second pass writes their tokens. The same
+input and settings give the same bytes, a newly trained Unigram tokenizer aside. Nothing appears at `out` before all of
+it is there.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensorium.data.checks import check_places, check_share, nothing_usable
+from sensorium.data.clean import UnicodeForm
+from sensorium.data.codes import language_code, matching
+from sensorium.data.columns import Wanted
+from sensorium.data.corpus import Direction, ParallelCorpus, language_token
+from sensorium.data.directions import Directions
+from sensorium.data.holdout import HELD_OUT, LEAKED, TRAIN, HoldOut
+from sensorium.data.pairs import PairFilter, PairRules
+from sensorium.data.parallel_readers import Found, find_parallel, read_parallel
+from sensorium.data.sample import Ledger
+from sensorium.data.shards import FORMAT, SPLITS, ShardWriter
+from sensorium.data.stage import Stage
+from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.train_tokenizer import DEFAULT, parse_spec, train_tokenizer
+from sensorium.errors import DataError, InputError
+from sensorium.files import StrPath, atomic_folder, write_json
+from sensorium.progress import progress
+
+_BATCH = 1 << 14
+"""Pairs that are tokenised together."""
+_LEARNED_FROM = 1 << 26
+"""Characters that a tokenizer is trained on at most: beyond, it learns from every second pair, or third, ..."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParallelSettings:
+    """What decides the corpus; stands in its manifest."""
+
+    both_ways: bool
+    columns: dict[str, str]
+    group: str | None
+    hold_out: tuple[str, ...]
+    form: UnicodeForm
+    max_characters: int
+    max_ratio: float
+    validation: float
+    seed: int
+    tokenizer: str
+    strict: bool
+
+
+def prepare_parallel(
+    inputs: StrPath | Sequence[StrPath],
+    *,
+    out: StrPath,
+    source: str | None = None,
+    target: str | Sequence[str] | None = None,
+    both_ways: bool = False,
+    columns: Mapping[str, str] | None = None,
+    group: str | None = None,
+    hold_out: Sequence[str] = (),
+    tokenizer: StrPath | None = None,
+    form: UnicodeForm = "NFC",
+    max_characters: int = 1000,
+    max_ratio: float = 3.0,
+    validation: float = 0.02,
+    seed: int = 0,
+    strict: bool = False,
+    force: bool = False,
+    show_progress: bool | None = None,
+) -> ParallelCorpus:
+    """Make a corpus of pairs: texts and their translations.
+
+    Args:
+        inputs: files and folders: .tsv, .csv, .jsonl, .parquet, .tmx, .po, .mo, or text files that have as many lines
+            (`train.en`, `train.zh`); tables, TMX and text also as .gz and .zst.
+        out: the corpus folder to make.
+        source: the language to translate from, a code such as "en" or "zh-CN". Left out, the files must tell it.
+        target: the language to translate into, or several. Left out, the files must tell it.
+        both_ways: pairs are learned in both directions.
+        columns: language → column of a table, by name or number from 1, where no header tells.
+        group: the column that names a row's document or package. A column called group, document, doc, package,
+            domain, source or file is taken for it where none is named.
+        hold_out: the groups to hold out for validation, instead of a share.
+        tokenizer: "bpe:8000", "wordpiece:N" or "unigram:N" to train one, or a folder that holds one. The default
+            is byte-level BPE with 8,000 tokens, or as many as the text supports.
+        form: Unicode normalisation form.
+        max_characters: drop pairs of which a side is longer.
+        max_ratio: drop pairs whose lengths differ more than this, a Chinese character counting as three letters.
+        validation: share of pairs held out: whole groups where there are two or more, else by a hash of the source
+            text. A held-out pair of which a text also stands in training is dropped.
+        seed: chooses another share.
+        strict: stop at the first file or row that cannot be read, instead of counting it.
+        force: replace the corpus that stands at `out`; anything else there is refused.
+        show_progress: None shows bars if stderr is a terminal.
+
+    Returns:
+        The corpus. With several directions, each source begins with the token of its target's language (`>>zh<<`).
+
+    Raises:
+        InputError: an argument is wrong, a language is not known, an input is missing, `out` exists.
+        DataError: no usable pair, aligned files of unequal length, no telling which columns hold the pair.
+        DiskError: the disk is full or may not be written.
+    """
+    paths = list(inputs) if isinstance(inputs, Sequence) and not isinstance(inputs, str) else [inputs]
+    settings = ParallelSettings(
+        both_ways=both_ways,
+        columns={language_code(code): str(column) for code, column in (columns or {}).items()},
+        group=group,
+        hold_out=(hold_out,) if isinstance(hold_out, str) else tuple(hold_out),
+        form=form,
+        max_characters=max_characters,
+        max_ratio=max_ratio,
+        validation=validation,
+        seed=seed,
+        tokenizer=str(tokenizer or DEFAULT),
+        strict=strict,
+    )
+    wanted = _wanted(source, target, settings)
+    _check(settings, wanted, paths, Path(out))
+    given = Path(tokenizer) if tokenizer is not None and Path(tokenizer).is_dir() else None
+    spec = None if given is not None else parse_spec(settings.tokenizer)
+    with atomic_folder(out, ours=["manifest.json"], force=force) as part:
+        ledger = Ledger(strict=strict)
+        found = find_parallel(paths, wanted, ledger)
+        kept = _Kept(part / "pairs.arrow", settings)
+        with progress("reading", float(found.bytes), show=show_progress) as advance:
+            directions = _first_pass(found, wanted, settings, ledger, kept, advance)
+        fates, groups = kept.hold_out.decide()
+        if leaked := int((fates == LEAKED).sum()):
+            ledger.dropped["held out, but also in training"] = leaked
+        if both_ways:
+            directions += [(there, here) for here, there in directions]
+        tokens = [language_token(code) for code in dict.fromkeys(there for _, there in directions)]
+        extra = tokens if len(directions) > 1 else []
+        if spec is None:
+            trained = _with_tokens(Tokenizer.from_folder(given or part), extra, settings.tokenizer)
+        else:
+            with progress(f"training a {spec} tokenizer", show=show_progress):
+                trained = train_tokenizer(lambda: kept.sample(fates), spec, exact=tokenizer is not None, extra=extra)
+        trained.save(part)
+        writers = {split: _PairWriter(part / split, trained, directions) for split in SPLITS}
+        with progress("tokenizing", len(fates), show=show_progress) as advance:
+            for batch in _batches(kept.rows(fates)):
+                for split in SPLITS:
+                    wanted_fate = TRAIN if split == "train" else HELD_OUT
+                    rows = [(a, b, way) for a, b, way, fate in batch if fate == wanted_fate]
+                    writers[split].add(rows, both_ways=both_ways)
+                advance(len(batch), "")
+        counted = {split: writer.close() for split, writer in writers.items()}
+        kept.stage.remove()
+        write_json(part / "manifest.json", _manifest(settings, directions, groups, ledger, counted, trained))
+    return ParallelCorpus.open(out)
+
+
+def _wanted(source: str | None, target: str | Sequence[str] | None, settings: ParallelSettings) -> Wanted:
+    targets = [target] if isinstance(target, str) else list(target or ())
+    wanted = Wanted(
+        source=language_code(source) if source else None,
+        targets=tuple(dict.fromkeys(map(language_code, targets))),
+        columns=settings.columns,
+        group=settings.group,
+    )
+    if wanted.source in wanted.targets:
+        raise InputError(f"{wanted.source!r} is both source and target", fix="Name two languages")
+    return wanted
+
+
+def _check(settings: ParallelSettings, wanted: Wanted, inputs: Sequence[StrPath], out: Path) -> None:
+    check_share(settings.validation, settings.seed)
+    if settings.max_characters < 1:
+        raise InputError(f"max_characters={settings.max_characters} leaves no text", fix="Try 1000")
+    if not settings.max_ratio >= 1:
+        raise InputError(f"max_ratio={settings.max_ratio} is below 1", fix="Try 3")
+    if settings.columns and not (len(settings.columns) > 1 and wanted.covered(list(settings.columns))):
+        missing = [code for code in wanted.all if not matching(code, settings.columns)] or ["a second language"]
+        raise InputError(f"no column is given for {missing[0]}", fix="Write for example: --columns en=1,zh=2")
+    check_places(inputs, out)
+
+
+def _first_pass(
+    found: Found, wanted: Wanted, settings: ParallelSettings, ledger: Ledger, kept: _Kept, advance: Any
+) -> list[Direction]:
+    """Stage every pair that is kept; the directions that they go, those alone of which there is a pair."""
+    chooser = Directions(wanted, ledger)
+    rules = PairRules(form=settings.form, max_characters=settings.max_characters, max_ratio=settings.max_ratio)
+    pairs = PairFilter(rules, ledger)
+    seen = 0
+    for row in read_parallel(found, wanted, ledger):
+        if ledger.counts["bytes"] > seen:
+            advance(ledger.counts["bytes"] - seen, "")
+            seen = ledger.counts["bytes"]
+        for way, source, target in chooser.pairs(row):
+            ledger.count("pairs")
+            for a, b in pairs.keep(source, target, chooser.found[way]):
+                kept.add(a, b, row.group, way)
+    kept.stage.close()
+    if not len(kept.hold_out):
+        raise nothing_usable(ledger, "pair", "Give it texts with their translations, or check --from and --to")
+    missing = [way for way in range(len(chooser.found)) if way not in set(kept.ways)]
+    if missing:
+        here, there = chooser.found[missing[0]]
+        raise DataError(
+            f"no usable pair from {here} to {there}", fix=f"Leave {there} out of --to, or add files with it"
+        )
+    return list(chooser.found)
+
+
+class _Kept:
+    """The pairs that are kept, between the passes."""
+
+    def __init__(self, path: Path, settings: ParallelSettings) -> None:
+        self.stage = Stage(path, ["source", "target"])
+        self.hold_out = HoldOut(settings.validation, settings.seed, settings.hold_out)
+        self.ways = array("B")
+
+    def add(self, source: str, target: str, group: str | None, way: int) -> None:
+        self.stage.add(source, target)
+        self.hold_out.add(source, target, group)
+        self.ways.append(way)
+
+    def rows(self, fates: NDArray[np.int8]) -> Iterator[tuple[str, str, int, int]]:
+        """Both texts of every pair, its direction, its fate."""
+        for (source, target), way, fate in zip(self.stage.rows(), self.ways, fates.tolist(), strict=True):
+            yield source, target, way, fate
+
+    def sample(self, fates: NDArray[np.int8]) -> Iterator[str]:
+        """Texts of both sides for a tokenizer to learn from: of all training pairs, or every so many of them."""
+        pairs = ((source, target) for source, target, _, fate in self.rows(fates) if fate == TRAIN)
+        for pair in islice(pairs, 0, None, 1 + self.stage.characters // _LEARNED_FROM):
+            yield from pair
+
+
+class _PairWriter:
+    """Writes one split; call `close` at the end."""
+
+    def __init__(self, folder: Path, tokenizer: Tokenizer, directions: Sequence[Direction]) -> None:
+        self._folder, self._tokenizer, self._ahead = folder, tokenizer, len(directions) // 2
+        first = [tokenizer.id(language_token(there)) for _, there in directions]
+        self._prefix = [[token] if len(directions) > 1 and token is not None else [] for token in first]
+        self._source = ShardWriter(folder / "source", tokenizer.vocab_size)
+        self._target = ShardWriter(folder / "target", tokenizer.vocab_size)
+        self._ways = array("B")
+
+    def add(self, rows: Sequence[tuple[str, str, int]], *, both_ways: bool) -> None:
+        """Append pairs, each followed by its reverse if that is learned too."""
+        ids = self._tokenizer.encode_raw([text for a, b, _ in rows for text in (a, b)])
+        for (a, b, way), (one, other) in zip(rows, zip(ids[::2], ids[1::2], strict=True), strict=True):
+            self._write(one, other, len(a.encode()), len(b.encode()), way)
+            if both_ways:
+                self._write(other, one, len(b.encode()), len(a.encode()), way + self._ahead)
+
+    def _write(self, source: list[int], target: list[int], n_source: int, n_target: int, way: int) -> None:
+        self._source.add([[*self._prefix[way], *source]], n_source)
+        self._target.add([target], n_target)
+        self._ways.append(way)
+
+    def close(self) -> dict[str, Any]:
+        """Write the rest; return the split's counts and hashes for the manifest."""
+        np.save(self._folder / "directions.npy", np.asarray(self._ways, dtype=np.uint8))
+        return {"pairs": len(self._ways), "source": self._source.close(), "target": self._target.close()}
+
+
+def _batches(rows: Iterable[tuple[str, str, int, int]]) -> Iterator[list[tuple[str, str, int, int]]]:
+    remaining = iter(rows)
+    while batch := list(islice(remaining, _BATCH)):
+        yield batch
+
+
+def _with_tokens(tokenizer: Tokenizer, tokens: Sequence[str], name: str) -> Tokenizer:
+    """The tokenizer as it is, if it has the tokens that languages are asked for by."""
+    missing = [token for token in tokens if tokenizer.id(token) is None]
+    if missing:
+        raise InputError(
+            f"the tokenizer has no token {' or '.join(missing)}, which the directions are told apart by",
+            where=name,
+            fix="Leave --tokenizer out to train one, or prepare one direction",
+        )
+    return tokenizer
+
+
+def _manifest(
+    settings: ParallelSettings,
+    directions: Sequence[Direction],
+    groups: Sequence[str],
+    ledger: Ledger,
+    counted: dict[str, Any],
+    tokenizer: Tokenizer,
+) -> dict[str, Any]:
+    sides = [counted[split][side] for split in SPLITS for side in ("source", "target")]
+    tokens, size = (sum(side[what] for side in sides) for what in ("tokens", "bytes"))
+    return {
+        "format": FORMAT,
+        "kind": "parallel",
+        "languages": {"source": directions[0][0], "target": directions[0][1]},
+        "directions": [list(direction) for direction in directions],
+        "settings": asdict(settings),
+        "input": {"files": ledger.files, "counts": dict(ledger.counts), "unreadable": ledger.problems},
+        "dropped": dict(ledger.dropped),
+        "held_out": {"by": "group" if groups else "source text", "groups": list(groups)},
+        "splits": counted,
+        "tokenizer": {
+            "spec": settings.tokenizer,
+            "vocab_size": tokenizer.vocab_size,
+            "bytes_per_token": round(size / tokens, 4) if tokens else None,
+        },
+    }

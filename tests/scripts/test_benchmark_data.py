@@ -1,0 +1,53 @@
+"""What the benchmarks' loaders take from a page, a tree and a row, and what they leave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks import data_parallel, data_qa
+
+
+def test_paragraphs_of_libreoffice_help_are_told_by_id_and_count(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(
+        '<h1 id="t" class="x">A <b>title</b></h1><p id="p1">One\n &amp; two.</p><p>No id.</p><p id="p1">Three.</p>'
+    )
+    found = data_parallel._paragraphs(tmp_path / "a.html")
+    assert found == {("t", 1): "A title", ("p1", 1): "One & two.", ("p1", 2): "Three."}
+
+
+def test_blocks_of_a_tree_have_their_places(tmp_path: Path) -> None:
+    (tmp_path / "a.page").write_text(
+        '<!DOCTYPE page [<!ENTITY x "y">]><page xmlns="http://projectmallard.org/1.0/"><info><credit><p>Who</p></credit>'
+        "</info><title>T</title><section><p>One <em>more</em>&nbsp;word.</p><code>x</code></section></page>"
+    )
+    assert data_parallel._xml_blocks(tmp_path / "a.page") == [("/title", "T"), ("/section/p", "One more word.")]
+    (tmp_path / "b.page").write_text("<page><p>cut")
+    assert data_parallel._xml_blocks(tmp_path / "b.page") == []
+
+
+def test_blocks_of_a_chapter_are_its_prose(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("<h1>T</h1><p>One <i>x</i>.<pre>code</pre></p><dt>Term</dt><script>x</script>")
+    assert data_parallel._html_blocks(tmp_path / "a.html") == [("h1", "T"), ("p", "One x."), ("dt", "Term")]
+
+
+def test_the_test_package_shares_no_string_with_the_rest(tmp_path: Path) -> None:
+    rows = [("a", "Open", "打开"), ("b", "open", "开启"), ("b", "Close it", "关闭"), ("b", "Shut", "打开")]
+    data_parallel._write(tmp_path / "en-zh.tsv", "zh", rows)
+    train, test = data_parallel.split("zh", ["b"], tmp_path)
+    assert train.read_text(encoding="utf-8") == "package\ten\tzh\na\tOpen\t打开\n"
+    assert test.read_text(encoding="utf-8") == "package\ten\tzh\nb\tClose it\t关闭\n"
+
+
+def test_joined_answers_are_cut_where_they_stand_in_the_context() -> None:
+    context = "In May 1983, she married Nikos Karvelas, a composer, and moved to Athens."
+    joined = (
+        "In May 1983, she married Nikos Karvelas, she married Nikos Karvelas, a composer, CANNOTANSWER moved to Athens."
+    )
+    assert data_qa._cut(joined, context) == [
+        "In May 1983, she married Nikos Karvelas", "she married Nikos Karvelas, a composer", "moved to Athens.",
+    ]  # fmt: skip
+
+
+def test_an_answer_is_placed_as_it_stands_there() -> None:
+    row = data_qa._row("1", "Where?", "They live in the North.", ["The north", "nowhere", "the North"], False)
+    assert row["answers"] == [{"text": "the North", "answer_start": 13}]
