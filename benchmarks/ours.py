@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 
 from benchmarks.limits import gemm
-from sensorium.core.count import training_flops
 from sensorium.training.loop import LOG_EVERY
+from sensorium.training.model import model_config
+from sensorium.training.objective import build_objective
 from sensorium.training.recipe import Recipe
-from sensorium.training.train import model_config
+from sensorium.training.source import open_source
 
 _WARMUP = 2
 """Logged stretches of steps that are not counted."""
@@ -35,10 +36,8 @@ def tokens_per_second(corpus: Path, recipe: Recipe) -> float:
 
 def limit(corpus: Path, recipe: Recipe) -> str:
     """What the rate of matrix products alone allows on this machine, in words."""
-    import sensorium as sm
-
-    model = model_config(recipe, sm.Corpus.open(corpus).tokenizer.vocab_size)
-    predicted = recipe.objective.mask_rate if recipe.objective.kind == "masked" else 1.0
+    source = open_source(corpus, recipe)
+    model = model_config(recipe, source.tokenizer.vocab_size)
     rate = gemm(torch.bfloat16 if recipe.run.precision == "bf16" else torch.float32)
-    allowed = 1e9 * rate / training_flops(model, length=recipe.batch.seq_len, logits=predicted)
+    allowed = 1e9 * rate / build_objective(recipe, source, None).flops(model)
     return f"a {recipe.run.precision} product runs at {rate:,.0f} GFLOP/s, which allows {allowed:,.0f} tokens/s"

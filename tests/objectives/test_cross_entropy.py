@@ -7,7 +7,11 @@ import torch
 import torch.nn.functional as F
 
 from sensorium.objectives import cross_entropy
-from sensorium.objectives.cross_entropy import linear_cross_entropy, linear_cross_entropy_sums
+from sensorium.objectives.cross_entropy import (
+    linear_cross_entropy,
+    linear_cross_entropy_sums,
+    smoothed_cross_entropy,
+)
 
 
 def inputs(bias: bool):
@@ -32,6 +36,35 @@ def test_it_equals_torch_and_so_do_its_gradients(bias: bool, rows: int, monkeypa
     torch.testing.assert_close(actual, expected)
     for a, b in zip(got, wanted, strict=True):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("rows", [1, 5, 256])
+@pytest.mark.parametrize("smoothing", [0.1, 0.7])
+def test_smoothed_labels_equal_torchs_and_so_do_the_gradients(
+    smoothing: float, bias: bool, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(cross_entropy.CHUNK_BYTES, "cpu", rows * 31 * 4)
+    monkeypatch.setattr(cross_entropy, "_FEWEST_ROWS", 1)
+    features, matrix, offset, targets = inputs(bias)
+    leaves = [x for x in (features, matrix, offset) if x is not None]
+    logits = F.linear(features, matrix, offset)
+    expected = F.cross_entropy(logits, targets, label_smoothing=smoothing)
+    wanted = torch.autograd.grad(3 * expected, leaves, retain_graph=True)
+    actual, plain = smoothed_cross_entropy(features, matrix, offset, targets, smoothing=smoothing)
+    got = torch.autograd.grad(3 * actual, leaves)
+    torch.testing.assert_close(actual, expected)
+    torch.testing.assert_close(plain, F.cross_entropy(logits, targets))
+    assert not plain.requires_grad
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_without_smoothing_the_loss_is_the_plain_one_to_the_last_bit() -> None:
+    features, matrix, offset, targets = inputs(True)
+    loss, plain = smoothed_cross_entropy(features, matrix, offset, targets, smoothing=0.0)
+    assert torch.equal(loss, plain)
+    assert torch.equal(loss, linear_cross_entropy(features, matrix, offset, targets))
 
 
 def test_the_sums_are_those_of_torch() -> None:

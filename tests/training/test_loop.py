@@ -23,10 +23,12 @@ from sensorium.objectives.masked import MaskedObjective
 from sensorium.objectives.masking import Masking
 from sensorium.objectives.objective import Batch, Stream, collate, one_pass
 from sensorium.training.loop import Loop
+from sensorium.training.model import build_model
 from sensorium.training.optim import build_optimizers
 from sensorium.training.recipe import Recipe, load_recipe
+from sensorium.training.source import check_enough
 from sensorium.training.state import Progress, newest_state
-from sensorium.training.train import _model, train
+from sensorium.training.train import train
 
 LLAMA = ["model.kv_heads=1", "run.precision=fp32"]
 
@@ -58,7 +60,7 @@ class Given(Stream):
 
 def loop_of(recipe: Recipe, corpus: Corpus, folder: Path) -> Loop:
     torch.manual_seed(0)
-    model = _model(recipe, corpus, None)
+    model = build_model(recipe, corpus, None)
     return Loop(
         recipe=recipe, model=model, optimizers=build_optimizers(model, recipe.optim),
         objective=CausalObjective(corpus.tokenizer, seq_len=recipe.batch.seq_len), train=corpus.train,
@@ -77,7 +79,7 @@ def test_several_passes_equal_one_as_large(corpus: Corpus, tmp_path: Path, small
     for batches in (several, [collate(examples)]):
         recipe = load_recipe("llama-tiny", [*small, *LLAMA, f"batch.accumulate={len(batches)}"])
         loop = loop_of(recipe, corpus, tmp_path)
-        loss, tokens = loop._gradients(Given(objective, corpus.train, 128, 0).give(batches))
+        loss, _, tokens = loop._gradients(Given(objective, corpus.train, 128, 0).give(batches))
         found.append((loss, tokens, [p.grad for p in loop.model.parameters()]))
     (loss, tokens, gradients), (whole_loss, whole_tokens, whole_gradients) = found
     assert loss == pytest.approx(whole_loss, rel=1e-6)
@@ -175,16 +177,14 @@ def test_the_batch_that_is_advised_fits(tokens: int, tmp_path: Path, corpus: Cor
         def __len__(self) -> int:
             return 3
 
-    from sensorium.training.train import _enough
-
     short = Corpus.open(corpus.folder)
     short.train = Short()
     with pytest.raises(DataError, match="Prepare more text") as caught:
-        _enough(load_recipe("llama-tiny"), short)
+        check_enough(load_recipe("llama-tiny"), short)
     _, *advised = str(caught.value).split("--set ")
     assert bool(advised) == (tokens >= 64)
     if advised:
-        _enough(load_recipe("llama-tiny", [setting.strip() for setting in advised]), short)
+        check_enough(load_recipe("llama-tiny", [setting.strip() for setting in advised]), short)
 
 
 def test_sigterm_saves_and_the_run_goes_on(corpus: Corpus, out: Path, small: list[str]) -> None:

@@ -70,3 +70,10 @@ def test_weight_decay_is_of_matrices_alone(kind: str) -> None:
     for name, parameter in model.named_parameters():
         share = 1 - 0.1 * 0.5 if parameter.dim() >= 2 else 1.0
         torch.testing.assert_close(parameter.detach(), before[name] * share, msg=name)
+
+
+def test_warm_up_of_less_than_a_step_is_a_share_of_the_run() -> None:
+    recipe = ScheduleRecipe(kind="constant", warmup=0.1)
+    factors = [learning_rate(recipe, step=step, progress=step / 50) for step in range(50)]
+    expected = stock_rates(lambda o: hf.get_constant_schedule_with_warmup(o, 5), 50)
+    assert factors == pytest.approx(expected)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sensorium.core import model as core
+from sensorium.core import stack as core
 from sensorium.data.shards import Corpus
 from sensorium.training.train import train
 

@@ -12,15 +12,16 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from sensorium.core.model import Transformer
+from sensorium.core.count import training_flops
+from sensorium.core.model import AnyConfig, Transformer
 from sensorium.data.shards import TokenShards
 from sensorium.data.tokenizer import Tokenizer
 from sensorium.errors import ConfigError
 from sensorium.objectives.cross_entropy import linear_cross_entropy, linear_cross_entropy_sums
-from sensorium.objectives.objective import Batch, Example, Loss, Units
+from sensorium.objectives.objective import Batch, Example, Loss, OneStack, Units
 
 
-class CausalObjective:
+class CausalObjective(OneStack):
     """Next-token prediction.
 
     Args:
@@ -58,6 +59,10 @@ class CausalObjective:
             parts.append(np.array([self._eos]))
         whole = np.concatenate(parts)
         return Example(ids=whole[:-1], places=np.arange(len(whole) - 1), targets=whole[1:])
+
+    def flops(self, config: AnyConfig) -> float:
+        """Of sequences as long as they may be."""
+        return training_flops(config, length=self._seq_len)
 
     def loss(self, model: Transformer, batch: Batch) -> Loss:
         """Mean negative log-likelihood a token."""

@@ -30,31 +30,64 @@ def linear_cross_entropy(
     targets: Int[Tensor, " n"],
 ) -> Float[Tensor, ""]:
     """Mean of -log softmax(features · matrixᵀ + bias)[target], as `torch.nn.functional.cross_entropy` gives it."""
-    loss: Tensor = _LinearCrossEntropy.apply(features, matrix, bias, targets)  # type: ignore[no-untyped-call]
-    return loss
+    return smoothed_cross_entropy(features, matrix, bias, targets, smoothing=0.0)[0]
+
+
+def smoothed_cross_entropy(
+    features: Float[Tensor, "n dim"],
+    matrix: Float[Tensor, "vocab dim"],
+    bias: Float[Tensor, " vocab"] | None,
+    targets: Int[Tensor, " n"],
+    *,
+    smoothing: float,
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Cross-entropy to targets a share of which is spread over the whole vocabulary (Szegedy et al. 2016).
+
+    The spread share needs no second pass over the logits: the mean of a row's logits is the product of its features
+    with the mean row of the matrix, and what it adds to the gradients has rank one.
+
+    Args:
+        features: what the output matrix reads.
+        matrix: the output matrix.
+        bias: added to the logits.
+        targets: the right tokens.
+        smoothing: the share, as `label_smoothing` of `torch.nn.functional.cross_entropy`.
+
+    Returns:
+        The loss, and without a gradient the mean negative log-likelihood, which is the loss of no smoothing.
+    """
+    loss, plain = _LinearCrossEntropy.apply(features, matrix, bias, targets, smoothing)  # type: ignore[no-untyped-call]
+    return loss, plain
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, features: Tensor, matrix: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, features: Tensor, matrix: Tensor, bias: Tensor | None, targets: Tensor, smoothing: float
+    ) -> tuple[Tensor, Tensor]:
         n = len(targets)
         wanted = any(ctx.needs_input_grad[:3])
         x, weight = for_products(features), for_products(matrix)
         grad_x = torch.empty_like(x) if wanted else None
         grad_matrix = torch.empty_like(matrix) if wanted else None
         grad_bias = torch.zeros_like(bias) if wanted and bias is not None else None
-        total = features.new_zeros((), dtype=torch.float32)
+        plain = features.new_zeros((), dtype=torch.float32)
+        normalisers = torch.zeros_like(plain)  # the sum of the rows' log Σ exp
         with torch.autocast(features.device.type, enabled=False):
             scratch = _Scratch(n, weight)
             for start, stop in scratch.chunks():
                 target = targets[start:stop]
                 logits = scratch.logits(x[start:stop], weight, bias)
+                if smoothing:
+                    normalisers += logits.gather(1, target[:, None]).sum()
                 torch.log_softmax(logits, 1, out=logits)
-                total -= logits.gather(1, target[:, None]).sum()
+                found = logits.gather(1, target[:, None]).sum()
+                plain -= found
+                normalisers -= found
                 if grad_x is None or grad_matrix is None:
                     continue
                 gradient = logits.exp_()
-                gradient.scatter_add_(1, target[:, None], gradient.new_full((len(target), 1), -1.0))
+                gradient.scatter_add_(1, target[:, None], gradient.new_full((len(target), 1), smoothing - 1))
                 if grad_bias is not None:
                     grad_bias += gradient.sum(0)
                 narrow = scratch.narrow(gradient)
@@ -66,12 +99,24 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 grad_x = grad_x.to(features.dtype).div_(n)
             if grad_bias is not None:
                 grad_bias /= n
+            plain /= n
+            loss = plain.clone()
+            if smoothing:
+                mean_row, mean_x = matrix.mean(0, dtype=torch.float32), features.mean(0, dtype=torch.float32)
+                mean_logit = mean_row @ mean_x + (0 if bias is None else bias.mean())
+                loss = torch.lerp(plain, normalisers / n - mean_logit, smoothing)
+                for grad, per_row in ((grad_x, mean_row / n), (grad_matrix, mean_x / len(matrix))):
+                    if grad is not None:
+                        grad.sub_(per_row, alpha=smoothing)
+                if grad_bias is not None:
+                    grad_bias -= smoothing / len(matrix)
         ctx.grads = (grad_x, grad_matrix, grad_bias)
-        return total / n
+        ctx.mark_non_differentiable(plain)
+        return loss, plain
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None, None]:
         if ctx.grads is None:
             raise RuntimeError("linear_cross_entropy hands its gradients on once: there is no second backward pass")
         features, matrix, bias = ctx.grads
@@ -82,7 +127,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             for gradient in (features, matrix, bias):
                 if gradient is not None:
                     gradient.mul_(scale)
-        return features, matrix, bias, None
+        return features, matrix, bias, None, None
 
 
 def _add_product(total: Tensor, a: Tensor, b: Tensor, *, first: bool) -> None:

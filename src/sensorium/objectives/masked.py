@@ -18,20 +18,22 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from sensorium.core.model import Encoder, Transformer
+from sensorium.core.count import training_flops
+from sensorium.core.model import AnyConfig, Encoder, Transformer
 from sensorium.data.shards import TokenShards
 from sensorium.data.tokenizer import Tokenizer
 from sensorium.errors import ConfigError
 from sensorium.objectives.cross_entropy import linear_cross_entropy, linear_cross_entropy_sums
 from sensorium.objectives.masking import Masking
-from sensorium.objectives.objective import Batch, Example, Ids, Loss, Units
+from sensorium.objectives.objective import Batch, Example, Ids, Loss, OneStack, Units
+from sensorium.objectives.runs import sentence_runs
 
 Pairs = Literal["none", "next", "order"]
 _TRIES = 16
 """Draws of a sentence from elsewhere before a pair is left true."""
 
 
-class MaskedObjective:
+class MaskedObjective(OneStack):
     """Masked tokens, and sentence pairs if asked for.
 
     Args:
@@ -47,6 +49,7 @@ class MaskedObjective:
         if tokenizer.cls_id is None or tokenizer.sep_id is None:
             raise ConfigError("masked training needs a tokenizer with [CLS] and [SEP]", fix="Prepare with another one")
         self._cls, self._sep = np.array([tokenizer.cls_id]), np.array([tokenizer.sep_id])
+        self._seq_len = seq_len
         self._room = seq_len - (2 if pairs == "none" else 3)
         self._masking, self._pairs = masking, pairs
         if self._room < 2:
@@ -54,22 +57,7 @@ class MaskedObjective:
 
     def units(self, shards: TokenShards, rng: np.random.Generator) -> Units:
         """Rows of (first token, last token + 1, document): runs of whole sentences that fill the sequence."""
-        rows: list[tuple[int, int, int]] = []
-        offsets = shards.sentence_offsets
-        for document in range(len(shards)):
-            first, last = (int(shards.document_sentences[document + i]) for i in (0, 1))
-            ends = np.asarray(offsets[first : last + 1])
-            start = 0
-            while start < len(ends) - 1:
-                stop = int(np.searchsorted(ends, ends[start] + self._room, side="right")) - 1
-                if stop > start:
-                    rows.append((int(ends[start]), int(ends[stop]), document))
-                else:  # a sentence longer than the sequence is cut
-                    stop = start + 1
-                    cuts = range(int(ends[start]), int(ends[stop]), self._room)
-                    rows += [(cut, min(cut + self._room, int(ends[stop])), document) for cut in cuts]
-                start = stop
-        return np.array(rows, dtype=np.int64).reshape(-1, 3)
+        return sentence_runs(shards, self._room)
 
     def example(self, shards: TokenShards, unit: Units, rng: np.random.Generator) -> Example:
         """One masked sequence."""
@@ -106,6 +94,10 @@ class MaskedObjective:
             return second, first, 1
         stranger = _stranger(shards, document, self._room - len(first), rng)
         return (first, second, 0) if stranger is None else (first, stranger, 1)
+
+    def flops(self, config: AnyConfig) -> float:
+        """Of sequences as long as they may be, with logits for the masked tokens."""
+        return training_flops(config, length=self._seq_len, logits=self._masking.rate)
 
     def loss(self, model: Transformer, batch: Batch) -> Loss:
         """Mean loss of the masked tokens, plus that of the pairs."""

@@ -1,15 +1,18 @@
 """The contract between an objective and the training loop, and the deterministic stream of batches.
 
-An objective cuts a corpus into units once an epoch; the stream shuffles them and lays as many examples end to end as
-a batch's token budget allows. Everything drawn at random comes from (seed, epoch, unit), so that a place in the
+An objective cuts its data into units once an epoch; the stream shuffles them and hands the objective as many examples
+to batch as the token budget allows. Everything drawn at random comes from (seed, epoch, unit), so that a place in the
 stream is two numbers, and a run resumes there exactly.
+
+What the data, an example and a batch are is the objective's own business: the loop asks of them what `Split` and
+`AnyBatch` say. `Example` and `Batch` are those of models of one stack.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,12 +20,43 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sensorium.core.model import Transformer
+from sensorium.core.model import AnyConfig, Transformer
 from sensorium.core.pack import Packed, pack
-from sensorium.data.shards import TokenShards
 
 Units = NDArray[np.int64]
 Ids = NDArray[np.int64]
+
+
+@runtime_checkable
+class Split(Protocol):
+    """What the loop asks of data for training or validation."""
+
+    def __len__(self) -> int:
+        """Documents, pairs, questions ..."""
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens to learn from."""
+
+    @property
+    def n_bytes(self) -> int:
+        """UTF-8 bytes of the text that is predicted."""
+
+    def head(self, tokens: int) -> Split:
+        """The first of them, up to a number of tokens; at least one."""
+
+
+@runtime_checkable
+class AnyBatch(Protocol):
+    """What the loop asks of a batch."""
+
+    @property
+    def targets(self) -> Tensor:
+        """What is predicted; its length weighs the batch among those of a step."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the model reads."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,40 +95,59 @@ class Loss:
 
     total: Float[Tensor, ""]
     parts: dict[str, Float[Tensor, ""]]
+    """By name; `loss` is the one that validation has too."""
+
+
+DataT = TypeVar("DataT")
+ExampleT = TypeVar("ExampleT")
+BatchT = TypeVar("BatchT")
+_DataT_contra = TypeVar("_DataT_contra", contravariant=True)
 
 
 @runtime_checkable
-class Objective(Protocol):
-    """Makes units and examples of a corpus; turns a model and a batch into a loss."""
+class Objective(Protocol[_DataT_contra, ExampleT, BatchT]):
+    """Makes units, examples and batches of its data; turns a model and a batch into a loss."""
 
     name: str
 
-    def units(self, shards: TokenShards, rng: np.random.Generator) -> Units:
-        """Cut the corpus into units, one row each, in corpus order."""
+    def units(self, data: _DataT_contra, rng: np.random.Generator) -> Units:
+        """Cut the data into units, one row each, in their order."""
 
-    def example(self, shards: TokenShards, unit: Units, rng: np.random.Generator) -> Example:
+    def example(self, data: _DataT_contra, unit: Units, rng: np.random.Generator) -> ExampleT:
         """The example of one unit."""
 
-    def loss(self, model: Transformer, batch: Batch) -> Loss:
+    def size(self, example: ExampleT) -> int:
+        """Tokens of a batch's budget that an example takes."""
+
+    def collate(self, examples: Sequence[ExampleT], device: torch.device | str = "cpu") -> BatchT:
+        """Examples as a batch, an `AnyBatch`."""
+
+    def flops(self, config: AnyConfig) -> float:
+        """Floating-point operations of training, about, per token of a batch."""
+
+    def loss(self, model: Transformer, batch: BatchT) -> Loss:
         """The loss of a batch, in training."""
 
-    def evaluate(self, model: Transformer, batches: Iterator[Batch], n_bytes: int) -> dict[str, float]:
-        """Validation metrics over batches whose text is `n_bytes` long in UTF-8."""
+    def evaluate(self, model: Transformer, batches: Iterator[BatchT], n_bytes: int) -> dict[str, float]:
+        """Validation metrics, `loss` among them, over batches whose text is `n_bytes` long in UTF-8."""
+
+
+AnyObjective = Objective[Any, Any, Any]
 
 
 @dataclass
-class Stream:
+class Stream(Generic[DataT, ExampleT, BatchT]):
     """Batches without end; `epoch` and `unit` say where it stands.
 
     Args:
         objective: makes the examples.
-        shards: the corpus.
+        data: what they are made of.
         tokens: the most tokens a batch.
         seed: of everything drawn.
     """
 
-    objective: Objective
-    shards: TokenShards
+    objective: Objective[DataT, ExampleT, BatchT]
+    data: DataT
     tokens: int
     seed: int
     epoch: int = 0
@@ -103,9 +156,9 @@ class Stream:
     def __post_init__(self) -> None:
         self._order: tuple[int, Units] | None = None
 
-    def next(self, device: torch.device | str = "cpu") -> Batch:
+    def next(self, device: torch.device | str = "cpu") -> BatchT:
         """The next batch."""
-        examples: list[Example] = []
+        examples: list[ExampleT] = []
         size = 0
         while True:
             units = self._units()
@@ -115,41 +168,65 @@ class Stream:
                     break
                 continue
             rng = np.random.default_rng((self.seed, self.epoch, self.unit, 1))
-            example = self.objective.example(self.shards, units[self.unit], rng)
-            if examples and size + len(example.ids) > self.tokens:
+            example = self.objective.example(self.data, units[self.unit], rng)
+            needed = self.objective.size(example)
+            if examples and size + needed > self.tokens:
                 break
             examples.append(example)
-            size += len(example.ids)
+            size += needed
             self.unit += 1
-        return collate(examples, device)
+        return self.objective.collate(examples, device)
+
+    @property
+    def passed(self) -> float:
+        """Epochs so far, with the part of this one that is done."""
+        return self.epoch + self.unit / max(1, len(self._units()))
 
     def _units(self) -> Units:
         if self._order is None or self._order[0] != self.epoch:
             rng = np.random.default_rng((self.seed, self.epoch))
-            units = self.objective.units(self.shards, rng)
+            units = self.objective.units(self.data, rng)
             self._order = self.epoch, rng.permutation(units)
         return self._order[1]
 
 
 def one_pass(
-    objective: Objective, shards: TokenShards, *, tokens: int, seed: int, device: torch.device | str = "cpu"
-) -> Iterator[Batch]:
-    """Every unit once, in corpus order, always drawn alike: for validation."""
-    units = objective.units(shards, np.random.default_rng((seed, 0)))
-    examples: list[Example] = []
+    objective: Objective[DataT, ExampleT, BatchT],
+    data: DataT,
+    *,
+    tokens: int,
+    seed: int,
+    device: torch.device | str = "cpu",
+) -> Iterator[BatchT]:
+    """Every unit once, in the data's order, always drawn alike: for validation."""
+    units = objective.units(data, np.random.default_rng((seed, 0)))
+    examples: list[ExampleT] = []
     size = 0
     for number, unit in enumerate(units):
-        example = objective.example(shards, unit, np.random.default_rng((seed, 0, number, 2)))
-        if examples and size + len(example.ids) > tokens:
-            yield collate(examples, device)
+        example = objective.example(data, unit, np.random.default_rng((seed, 0, number, 2)))
+        needed = objective.size(example)
+        if examples and size + needed > tokens:
+            yield objective.collate(examples, device)
             examples, size = [], 0
         examples.append(example)
-        size += len(example.ids)
+        size += needed
     if examples:
-        yield collate(examples, device)
+        yield objective.collate(examples, device)
 
 
-def collate(examples: list[Example], device: torch.device | str = "cpu") -> Batch:
+class OneStack:
+    """The part of an objective that `Example` and `Batch` decide."""
+
+    def size(self, example: Example) -> int:
+        """Its tokens."""
+        return len(example.ids)
+
+    def collate(self, examples: Sequence[Example], device: torch.device | str = "cpu") -> Batch:
+        """Examples laid end to end."""
+        return collate(examples, device)
+
+
+def collate(examples: Sequence[Example], device: torch.device | str = "cpu") -> Batch:
     """Lay examples end to end."""
     packed = pack([example.ids for example in examples], device=device)
     firsts = np.cumsum([0, *packed.lengths[:-1]])

@@ -13,23 +13,47 @@ from typing import Any
 
 from sensorium import __version__
 from sensorium.core.count import parameters
-from sensorium.core.model import Transformer
-from sensorium.data.shards import SPLITS, Corpus
-from sensorium.data.tokenizer import ROLES, Kind
-from sensorium.families.checkpoint import write_model
-from sensorium.files import disk_errors, write_json, write_text
+from sensorium.core.encoder_decoder import EncoderDecoder
+from sensorium.core.model import Transformer, stacks
+from sensorium.data.corpus import ParallelCorpus
+from sensorium.data.shards import SPLITS
+from sensorium.data.tokenizer import Kind
+from sensorium.families.checkpoint import LoadedModel, write_model
+from sensorium.files import disk_errors, read_json, write_json, write_text
 from sensorium.inference.fixtures import write_fixtures
+from sensorium.training.card import card
 from sensorium.training.recipe import Recipe
+from sensorium.training.source import Source
+from sensorium.training.special import special_ids
 from sensorium.training.state import Progress
 
 _LISTED = 100
 """The most text files that a model names as its source."""
+_TOLD = ("directions", "held_out", "examples", "labels")
+"""Of the manifest, where it has it."""
+_BEAMS = 4
 
 
 def export(
-    out: Path, model: Transformer, corpus: Corpus, recipe: Recipe, metrics: dict[str, float], at: Progress
+    out: Path,
+    model: Transformer,
+    source: Source,
+    recipe: Recipe,
+    metrics: dict[str, float],
+    at: Progress,
+    *,
+    like: LoadedModel | None = None,
 ) -> None:
     """Write the model of a finished run.
+
+    Args:
+        out: the folder of the run.
+        model: what to write.
+        source: what it learned from.
+        recipe: how.
+        metrics: how well.
+        at: how long.
+        like: the model that it was, whose special tokens and settings for generation it keeps.
 
     Raises:
         DiskError: the disk is full or may not be written.
@@ -39,7 +63,11 @@ def export(
         shutil.rmtree(part, ignore_errors=True)
         try:
             part.mkdir(parents=True)
-            _write(part, out.resolve().name, model, corpus, recipe, metrics, at)
+            _write_model(part, model, source, recipe, like)
+            provenance = _provenance(model, source, recipe, metrics, at)
+            write_json(part / "sensorium.json", provenance)
+            write_text(part / "README.md", card(out.resolve().name, model.config, provenance))
+            write_fixtures(part)
             (out / "config.json").unlink(missing_ok=True)
             for name in sorted((path.name for path in part.iterdir()), key=lambda name: name == "config.json"):
                 os.replace(part / name, out / name)
@@ -47,27 +75,37 @@ def export(
             shutil.rmtree(part, ignore_errors=True)
 
 
-def _write(
-    part: Path,
-    name: str,
-    model: Transformer,
-    corpus: Corpus,
-    recipe: Recipe,
-    metrics: dict[str, float],
-    at: Progress,
-) -> None:
-    special: dict[str, int | None] = {role: corpus.tokenizer.special_id(role) for role in ROLES}
-    kind: Kind = "decoder" if model.config.stack.causal else "encoder"
-    write_model(part, model, special=special)
-    corpus.tokenizer.save(part, kind=kind, context=model.config.stack.context)
-    provenance = _provenance(model, corpus, recipe, metrics, at)
-    write_json(part / "sensorium.json", provenance)
-    write_text(part / "README.md", _card(name, kind, provenance))
-    write_fixtures(part)
+def _write_model(part: Path, model: Transformer, source: Source, recipe: Recipe, like: LoadedModel | None) -> None:
+    write_model(part, model, special=special_ids(source.tokenizer) if like is None else None, like=like)
+    stack = list(stacks(model).values())[-1].config
+    two = isinstance(model, EncoderDecoder)
+    kind: Kind = "seq2seq" if two else "decoder" if stack.causal else "encoder"
+    context = stack.context or (recipe.model.context if recipe.model is not None else None)
+    # A given tokenizer has its special tokens in place.
+    source.tokenizer.save(
+        part, kind=kind if recipe.sized else None, context=context, types=not two and stack.embed.n_types > 1
+    )
+    if two and like is None:
+        _add(part / "generation_config.json", _generation(recipe, context))
+        if stack.context is None:  # relative positions set no limit, so the model does not say what it was trained on
+            _add(part / "config.json", {"n_positions": context})
+    if isinstance(source, ParallelCorpus) and len(source.directions) == 1:
+        languages = {f"{side}_lang": code for side, code in source.languages.items()}
+        _add(part / "tokenizer_config.json", languages)
+
+
+def _generation(recipe: Recipe, context: int | None) -> dict[str, Any]:
+    """How stock `generate` is to write, unless it is told otherwise."""
+    settings: dict[str, Any] = {} if context is None else {"max_length": context}
+    return settings | ({"num_beams": _BEAMS} if recipe.objective.kind == "seq2seq" else {})
+
+
+def _add(path: Path, settings: dict[str, Any]) -> None:
+    write_json(path, {**read_json(path), **settings})
 
 
 def _provenance(
-    model: Transformer, corpus: Corpus, recipe: Recipe, metrics: dict[str, float], at: Progress
+    model: Transformer, source: Source, recipe: Recipe, metrics: dict[str, float], at: Progress
 ) -> dict[str, Any]:
     return {
         "sensorium": __version__,
@@ -76,76 +114,11 @@ def _provenance(
         "metrics": metrics,
         "run": {"steps": at.step, "tokens": at.tokens, "seconds": round(at.seconds, 1)},
         "corpus": {
-            "fingerprint": corpus.fingerprint,
-            "splits": {split: corpus.manifest["splits"][split] for split in SPLITS},
-            "tokenizer": corpus.manifest["tokenizer"],
-            "files": corpus.manifest["input"]["files"][:_LISTED],
-            "n_files": len(corpus.manifest["input"]["files"]),
+            "fingerprint": source.fingerprint,
+            **{key: source.manifest[key] for key in _TOLD if key in source.manifest},
+            "splits": {split: source.manifest["splits"][split] for split in SPLITS},
+            "tokenizer": source.manifest["tokenizer"],
+            "files": source.manifest["input"]["files"][:_LISTED],
+            "n_files": len(source.manifest["input"]["files"]),
         },
     }
-
-
-def _card(name: str, kind: Kind, facts: dict[str, Any]) -> str:
-    recipe, splits, run = facts["recipe"], facts["corpus"]["splits"], facts["run"]
-    model = recipe["model"]
-    numbers = "\n".join(f"| {key.replace('_', ' ')} | {value:.4f} |" for key, value in facts["metrics"].items())
-    files = "\n".join(f"- `{file['path']}`, {file['bytes']:,} bytes, xxh3 `{file['xxh3_128']}`"
-                      for file in facts["corpus"]["files"])  # fmt: skip
-    left_out = facts["corpus"]["n_files"] - len(facts["corpus"]["files"])
-    if left_out:
-        files += f"\n- and {left_out:,} more, which the corpus's manifest.json names"
-    task = "fill-mask" if kind == "encoder" else "text-generation"
-    call = 'fill_mask("This is a [MASK] example.")' if kind == "encoder" else 'generate("Once upon a time")'
-    return f"""---
-library_name: transformers
-pipeline_tag: {task}
----
-
-# {name}
-
-{recipe["description"]}
-
-A {model["family"]} {kind} of {facts["parameters"]:,} parameters ({model["layers"]} layers, width {model["dim"]},
-{model["heads"]} heads, context {model["context"]}), trained by Sensorium {facts["sensorium"]} with the
-{recipe["objective"]["kind"]} objective on {run["tokens"]:,} tokens in {run["steps"]:,} steps.
-
-## Use
-
-```python
-import sensorium as sm
-sm.load("{name}").{call}
-```
-
-Stock `transformers` opens the folder too.
-
-## Training
-
-| setting | value |
-|---|---|
-| optimiser | {_settings(recipe["optim"])} |
-| schedule | {_settings(recipe["schedule"])} |
-| batch | {_settings(recipe["batch"])} |
-| seed | {recipe["run"]["seed"]} |
-
-## {"Validation" if splits["validation"]["documents"] else "Training loss"}
-
-| metric | value |
-|---|---|
-{numbers}
-
-Losses are in nats a token. Validation text: {splits["validation"]["documents"]:,} documents held out by hash.
-
-## Data
-
-{splits["train"]["documents"]:,} documents, {splits["train"]["tokens"]:,} tokens, {splits["train"]["bytes"]:,} bytes of
-training text, corpus `{facts["corpus"]["fingerprint"]}`.
-What the model says reflects these texts; it was not tuned to be helpful or harmless.
-
-{files}
-"""
-
-
-def _settings(section: dict[str, Any]) -> str:
-    """A section of the recipe in a line: its kind, if it has one, then the rest."""
-    rest = ", ".join(f"{key} {value}" for key, value in section.items() if key != "kind")
-    return f"{section['kind']}, {rest}" if "kind" in section else rest

@@ -9,10 +9,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from sensorium.data.shards import Corpus
-from sensorium.errors import InputError
+from sensorium.errors import InputError, SensoriumError
 from sensorium.files import disk_errors, read_json, refuse_current, refuse_existing, refuse_foreign, write_json
-from sensorium.training.recipe import Recipe
+from sensorium.training.recipe import Recipe, recipe_from_dict
+from sensorium.training.source import Source
 from sensorium.training.state import newest_state
 
 _MODEL_FILES = (
@@ -33,13 +33,13 @@ _MODEL_FILES = (
 OURS = "sensorium.json", "run/run.json"
 """One of them stands in every folder that a run made."""
 
-_CHANGEABLE = ("optim.", "schedule.", "run.steps", "run.max_minutes", "run.eval_", "run.save_every")
+_CHANGEABLE = ("optim.", "schedule.", "run.steps", "run.epochs", "run.max_minutes", "run.eval_", "run.save_every")
 """What may be another when a run goes on: how fast, how long, how often. Not what it computes."""
 _FIXED = ("optim.kind",)
 """Each optimiser keeps a state of its own."""
 
 
-def open_run(out: Path, recipe: Recipe, corpus: Corpus, *, resume: bool, force: bool) -> Path | None:
+def open_run(out: Path, recipe: Recipe, source: Source, *, resume: bool, force: bool) -> Path | None:
     """Make the run's folder, or find the state to go on from.
 
     Raises:
@@ -47,7 +47,7 @@ def open_run(out: Path, recipe: Recipe, corpus: Corpus, *, resume: bool, force: 
         DiskError: the disk is full or may not be written.
     """
     known = out / "run" / "run.json"
-    identity: dict[str, Any] = {"recipe": recipe.to_dict(), "corpus": corpus.fingerprint}
+    identity: dict[str, Any] = {"recipe": recipe.to_dict(), "corpus": source.fingerprint}
     with disk_errors(out):
         if resume and known.is_file():
             return _go_on(known, identity)
@@ -122,7 +122,7 @@ def _changes(before: dict[str, Any], identity: dict[str, Any], known: Path) -> d
     """
     if before.get("corpus") != identity["corpus"]:
         raise InputError("the run was started on another corpus", where=str(known), fix="Give that corpus, or --force")
-    old, new = _flat(before.get("recipe") or {}), _flat(identity["recipe"])
+    old, new = _flat(_today(before.get("recipe") or {})), _flat(identity["recipe"])
     changed = {
         key: [old.get(key), new.get(key)] for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)
     }
@@ -134,6 +134,14 @@ def _changes(before: dict[str, Any], identity: dict[str, Any], known: Path) -> d
                 fix=f"Add --set {key}={was}, or start anew with --force",
             )
     return changed
+
+
+def _today(recipe: dict[str, Any]) -> dict[str, Any]:
+    """An earlier recipe with the settings that have been added since, at their defaults."""
+    try:
+        return recipe_from_dict(recipe).to_dict()
+    except SensoriumError:  # it differs, and is shown as it stands
+        return recipe
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -14,11 +14,9 @@ from typing import Any
 
 import torch
 
-from sensorium.core.count import training_flops
 from sensorium.core.model import Transformer
-from sensorium.data.shards import TokenShards
 from sensorium.errors import TrainingError
-from sensorium.objectives.objective import Objective, Stream, one_pass
+from sensorium.objectives.objective import AnyObjective, Split, Stream, one_pass
 from sensorium.progress import Advance, progress
 from sensorium.training.memory import keep_freed_memory
 from sensorium.training.optim import learning_rate, set_rates
@@ -44,8 +42,8 @@ class Loop:
         model: in place.
         optimizers: of the model's parameters.
         objective: what is learned.
-        train: the corpus.
-        validation: held-out documents; may hold none.
+        train: what it is learned from.
+        validation: what was held out; may be empty.
         folder: for metrics and states.
         device: where the model is.
         at: where the run stands.
@@ -54,9 +52,9 @@ class Loop:
     recipe: Recipe
     model: Transformer
     optimizers: list[torch.optim.Optimizer]
-    objective: Objective
-    train: TokenShards
-    validation: TokenShards
+    objective: AnyObjective
+    train: Split
+    validation: Split
     folder: Path
     device: torch.device
     at: Progress
@@ -73,7 +71,7 @@ class Loop:
         record = Record(self.folder, step=self.at.step)
         metrics: dict[str, float] = {}
         keep_freed_memory()
-        title = f"training ({recipe.model.family})"
+        title = f"training ({recipe.model.family if recipe.model is not None else recipe.objective.kind})"
         with _stop_signals() as stop, progress(title, 1.0, done=self.share(), show=show_progress) as advance:
             meter = _Meter(self)
             try:
@@ -101,25 +99,27 @@ class Loop:
         return metrics or self._last(record)
 
     def share(self) -> float:
-        """How much of the run is done, 0 to 1: by steps, or by time where that is the nearer bound."""
+        """How much of the run is done, 0 to 1: by steps, epochs or time, whichever bound is nearest."""
         run = self.recipe.run
         by_time = self.at.seconds / (60 * run.max_minutes) if run.max_minutes else 0.0
-        return min(1.0, max(self.at.step / run.steps, by_time))
+        by_steps = self.at.step / run.steps if run.steps else 0.0
+        by_epochs = self.at.passed / run.epochs if run.epochs else 0.0
+        return min(1.0, max(by_steps, by_epochs, by_time))
 
-    def _stream(self) -> Stream:
+    def _stream(self) -> Stream[Any, Any, Any]:
         batch = self.recipe.batch
         stream = Stream(self.objective, self.train, batch.tokens, self.recipe.run.seed)
         stream.epoch, stream.unit = self.at.epoch, self.at.unit
         return stream
 
-    def _step(self, stream: Stream) -> float:
+    def _step(self, stream: Stream[Any, Any, Any]) -> float:
         """One optimiser step; its mean loss."""
         start = time.perf_counter()
         recipe = self.recipe
         self.model.train()
         set_rates(self.optimizers, learning_rate(recipe.schedule, step=self.at.step, progress=self.share()))
         place = stream.epoch, stream.unit
-        loss, tokens = self._gradients(stream)
+        loss, shown, tokens = self._gradients(stream)
         self._check("the loss", loss, place)
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
@@ -132,23 +132,26 @@ class Loop:
         self.at.step += 1
         self.at.tokens += tokens
         self.at.seconds += time.perf_counter() - start
-        self.at.epoch, self.at.unit = stream.epoch, stream.unit
-        return loss
+        self.at.epoch, self.at.unit, self.at.passed = stream.epoch, stream.unit, stream.passed
+        return shown
 
-    def _gradients(self, stream: Stream) -> tuple[float, int]:
-        """Add up the gradients of a step's batches; their mean loss, and how many tokens they hold.
+    def _gradients(self, stream: Stream[Any, Any, Any]) -> tuple[float, float, int]:
+        """Add up the gradients of a step's batches; the mean loss that they are of, the one to show, which validation
+        has too, and how many tokens the batches hold.
 
         Each pass weighs as much as it predicts, so that many small ones are one large one.
         """
         batches = [stream.next(self.device) for _ in range(self.recipe.batch.accumulate)]
-        predicted, total = sum(len(batch.targets) for batch in batches), 0.0
+        predicted, total, shown = sum(len(batch.targets) for batch in batches), 0.0, 0.0
         for batch in batches:
             share = len(batch.targets) / predicted if predicted else 1 / len(batches)
             with self.autocast():
-                loss = self.objective.loss(self.model, batch).total * share
+                found = self.objective.loss(self.model, batch)
+                loss = found.total * share
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
-        return total, sum(batch.tokens for batch in batches)
+            shown += float(found.parts["loss"]) * share
+        return total, shown, sum(batch.tokens for batch in batches)
 
     def _check(self, what: str, value: float, place: tuple[int, int]) -> None:
         """Stop before a step that would spoil the weights."""
@@ -172,13 +175,14 @@ class Loop:
         if not len(self.validation):
             return {}
         self.model.eval()
-        shards = self.validation.head(self.recipe.run.eval_tokens)
+        held_out = self.validation.head(self.recipe.run.eval_tokens)
         with self.autocast():
             batches = one_pass(
-                self.objective, shards, tokens=self.recipe.batch.tokens, seed=self.recipe.run.seed, device=self.device
+                self.objective, held_out, tokens=self.recipe.batch.tokens, seed=self.recipe.run.seed, device=self.device
             )
-            metrics = self.objective.evaluate(self.model, batches, shards.n_bytes)
-        record.write({"step": self.at.step, "tokens": self.at.tokens, "split": "validation", **metrics})
+            metrics = self.objective.evaluate(self.model, batches, held_out.n_bytes)
+        if metrics:
+            record.write({"step": self.at.step, "tokens": self.at.tokens, "split": "validation", **metrics})
         return metrics
 
     @staticmethod
@@ -196,7 +200,7 @@ class _Meter:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._flops = training_flops(loop.model.config, length=loop.recipe.batch.seq_len, logits=_predicted(loop))
+        self._flops = loop.objective.flops(loop.model.config)
         self._peak = peak_flops(loop.device, precision(loop.recipe, loop.device))
         self._seen = loop.at.tokens, loop.at.seconds
 
@@ -212,10 +216,6 @@ class _Meter:
         }  # fmt: skip
         record.write(row)
         advance(0, f"step {at.step} · loss {loss:.3f} · {speed:,.0f} tokens/s · {used:.0%} of peak")
-
-
-def _predicted(loop: Loop) -> float:
-    return loop.recipe.objective.mask_rate if loop.recipe.objective.kind == "masked" else 1.0
 
 
 def precision(recipe: Recipe, device: torch.device) -> torch.dtype:

@@ -118,7 +118,8 @@ def learning_rate(recipe: ScheduleRecipe, *, step: int, progress: float) -> floa
 
     Cosine: Loshchilov & Hutter 2017. WSD (warm-up, stable, linear decay): Hu et al. 2024.
     """
-    warm = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
+    warmed = (step + 1) / recipe.warmup if recipe.warmup >= 1 else progress / recipe.warmup if recipe.warmup else 1.0
+    warm = min(1.0, warmed)
     match recipe.kind:
         case "cosine":
             factor = recipe.floor + (1 - recipe.floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))

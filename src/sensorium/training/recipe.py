@@ -6,18 +6,16 @@ The recipes that come with the package lie in `sensorium/recipes/`. A wrong key 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import tomllib
-import types
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from sensorium.errors import ConfigError, InputError, closest, unknown
+from sensorium.errors import ConfigError, InputError, unknown
 from sensorium.files import StrPath, read_errors
+from sensorium.training.typed import override, record
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 _ABOVE_0, _BELOW_1 = math.nextafter(0, 1), math.nextafter(1, 0)
@@ -28,8 +26,12 @@ _RANGES: dict[str, tuple[float, float]] = {
     "model.feedforward": (1, math.inf),
     "model.context": (1, math.inf),
     "model.kv_heads": (1, math.inf),
+    "model.decoder_layers": (1, math.inf),
     "model.dropout": (0, _BELOW_1),
     "objective.mask_rate": (_ABOVE_0, _BELOW_1),
+    "objective.mean_span": (1, math.inf),
+    "objective.label_smoothing": (0, _BELOW_1),
+    "objective.stride": (1, math.inf),
     "batch.seq_len": (1, math.inf),
     "batch.tokens": (1, math.inf),
     "batch.accumulate": (1, math.inf),
@@ -44,6 +46,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "schedule.decay": (0, 1),
     "schedule.floor": (0, 1),
     "run.steps": (1, math.inf),
+    "run.epochs": (_ABOVE_0, math.inf),
+    "run.held_out": (0, _BELOW_1),
     "run.max_minutes": (_ABOVE_0, math.inf),
     "run.seed": (0, 2**63 - 1),
     "run.eval_every": (1, math.inf),
@@ -51,35 +55,71 @@ _RANGES: dict[str, tuple[float, float]] = {
     "run.save_every": (1, math.inf),
 }
 """The least and the most of each number, both allowed; it must be finite besides."""
+ENCODERS = ("bert", "roberta", "distilbert", "modernbert")
+DECODERS = ("llama", "gpt2")
+ENCODER_DECODERS = ("marian", "bart", "t5")
+_FITS: dict[str, tuple[str, ...]] = {
+    "masked": ENCODERS,
+    "causal": DECODERS,
+    "seq2seq": ENCODER_DECODERS,
+    "span_corruption": ENCODER_DECODERS,
+    "infilling": ENCODER_DECODERS,
+}
+"""Families that an objective trains from fresh weights. The other objectives take a model that is given to them."""
+_USED_BY: dict[str, tuple[str, ...]] = {
+    "mask_rate": ("masked", "span_corruption", "infilling"),
+    "masking": ("masked",),
+    "pairs": ("masked",),
+    "mean_span": ("span_corruption", "infilling"),
+    "permute": ("infilling",),
+    "label_smoothing": ("seq2seq",),
+    "stride": ("spans",),
+    "class_weights": ("classes", "tags"),
+}
+"""Objectives for which a setting does something."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRecipe:
     """The model's family and size."""
 
-    family: Literal["bert", "llama", "gpt2"]
+    family: Literal["bert", "roberta", "distilbert", "modernbert", "llama", "gpt2", "marian", "bart", "t5"]
     dim: int
     layers: int
+    """Of an encoder-decoder: of its encoder."""
     heads: int
     feedforward: int
     context: int
     """Longest sequence that the model can take."""
     kv_heads: int | None = None
     """Key/value heads, where fewer than heads (llama)."""
+    decoder_layers: int | None = None
+    """Of an encoder-decoder, where its decoder has not as many as its encoder."""
     dropout: float = 0.0
-    """llama: of the attention weights, the only place where the family has any. bert and gpt2: of the embeddings and of
-    what each half of a block adds, too."""
+    """llama: of the attention weights, the only place where the family has any. The others: of the embeddings and of
+    what each part of a block adds, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveRecipe:
     """What is learned."""
 
-    kind: Literal["masked", "causal"]
+    kind: Literal["masked", "causal", "seq2seq", "span_corruption", "infilling", "spans", "classes", "tags"]
     mask_rate: float = 0.15
+    """masked: share of the tokens that is predicted; span_corruption and infilling: that is taken away."""
     masking: Literal["token", "word", "span"] = "token"
     pairs: Literal["none", "next", "order"] = "none"
     """Sentence pairs beside the masks: next sentence (BERT) or sentence order (ALBERT)."""
+    mean_span: float = 3.0
+    """span_corruption, infilling: tokens of a span that is taken away, on average."""
+    permute: bool = True
+    """infilling: sentences stand in another order in the source."""
+    label_smoothing: float = 0.0
+    """seq2seq: share of the target that is spread over the whole vocabulary."""
+    stride: int | None = None
+    """spans: tokens by which windows move over a long context; by default half of what a window holds of it."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """classes, tags: balanced weighs each label by the inverse of how often it occurs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +154,8 @@ class ScheduleRecipe:
     """The learning rate over the run, as a factor of `lr`."""
 
     kind: Literal["cosine", "wsd", "constant"] = "cosine"
-    warmup: int = 100
-    """Steps of linear warm-up."""
+    warmup: int | float = 100
+    """Steps of linear warm-up; below 1 it is a share of the run."""
     decay: float = 0.2
     """wsd: the last share of the run, in which the rate falls to the floor."""
     floor: float = 0.0
@@ -125,7 +165,9 @@ class ScheduleRecipe:
 class RunRecipe:
     """How long, how often, how exactly."""
 
-    steps: int
+    steps: int | None = None
+    epochs: float | None = None
+    """How often the data is gone through. Of steps and epochs at least one is given; the nearer bound counts."""
     max_minutes: float | None = None
     """Stop, and schedule, by time if that comes first. A run bound by time is not the same on every machine."""
     seed: int = 0
@@ -136,6 +178,8 @@ class RunRecipe:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 autocast on hardware that computes in it, fp32 otherwise."""
     gradient_checkpointing: bool = False
+    held_out: float = 0.1
+    """spans, classes, tags: share of the data that is held out for validation where no file of its own is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,50 +187,93 @@ class Recipe:
     """A run, but for its data."""
 
     description: str
-    model: ModelRecipe
     objective: ObjectiveRecipe
     batch: BatchRecipe
     run: RunRecipe
+    model: ModelRecipe | None = None
+    """None where the objective takes a model that is given to it, whatever its size."""
     optim: OptimRecipe = field(default_factory=OptimRecipe)
     schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
 
     def __post_init__(self) -> None:
         self._check_ranges()
-        self._check_heads()
-        if self.batch.seq_len > self.model.context:
+        self._check_length()
+        self._check_batch()
+        if self.sized:
+            self._check_heads(self.fresh)
+            self._check_family(self.fresh)
+            self._check_layout(self.fresh)
+        elif self.model is not None:
             raise ConfigError(
-                f"batch.seq_len={self.batch.seq_len} is longer than model.context={self.model.context}",
-                fix="Raise model.context or lower batch.seq_len",
-            )
-        if self.batch.tokens < self.batch.seq_len:
-            raise ConfigError(
-                f"batch.tokens={self.batch.tokens} is less than batch.seq_len={self.batch.seq_len}",
-                fix="Raise batch.tokens or lower batch.seq_len",
-            )
-        if (self.objective.kind == "masked") != (self.model.family == "bert"):
-            raise ConfigError(
-                f"objective.kind={self.objective.kind!r} does not fit model.family={self.model.family!r}",
-                fix="bert is trained by masked, llama and gpt2 by causal",
+                f"[model] does nothing with objective.kind={self.objective.kind!r}",
+                fix="Leave it out: the model is given by --init, whatever its size",
             )
         self._check_unused()
-        if self.objective.kind == "causal" and self.objective.pairs != "none":
+
+    @property
+    def sized(self) -> bool:
+        """Whether the recipe says what the model is."""
+        return self.objective.kind in _FITS
+
+    @property
+    def fresh(self) -> ModelRecipe:
+        """The model that the recipe describes.
+
+        Raises:
+            ConfigError: it describes none.
+        """
+        if self.model is None:
+            raise ConfigError(f"objective.kind={self.objective.kind!r} needs a [model]", fix="Add it to the recipe")
+        return self.model
+
+    def _check_length(self) -> None:
+        if self.run.steps is None and self.run.epochs is None:
+            raise ConfigError("missing run.steps", fix="Add it, or run.epochs, to the recipe, or give it by --set")
+        if self.sized and self.run.held_out != RunRecipe.held_out:
             raise ConfigError(
-                f"objective.pairs={self.objective.pairs!r} does not fit objective.kind='causal'",
-                fix="Sentence pairs go with masked; leave objective.pairs out",
+                f"run.held_out={self.run.held_out} does nothing with objective.kind={self.objective.kind!r}",
+                fix="`prepare` holds text out; leave it out here",
+            )
+
+    def _check_batch(self) -> None:
+        batch = self.batch
+        if self.model is not None and batch.seq_len > self.model.context:
+            raise ConfigError(
+                f"batch.seq_len={batch.seq_len} is longer than model.context={self.model.context}",
+                fix="Raise model.context or lower batch.seq_len",
+            )
+        if batch.tokens < batch.seq_len:
+            raise ConfigError(
+                f"batch.tokens={batch.tokens} is less than batch.seq_len={batch.seq_len}",
+                fix="Raise batch.tokens or lower batch.seq_len",
+            )
+
+    def _check_family(self, model: ModelRecipe) -> None:
+        kind = self.objective.kind
+        if model.family not in _FITS[kind]:
+            known = "; ".join(f"{' and '.join(families)} by {kind}" for kind, families in _FITS.items())
+            raise ConfigError(
+                f"objective.kind={kind!r} does not fit model.family={model.family!r}", fix=f"Trained are {known}"
+            )
+        if self.objective.pairs != "none" and (kind, model.family) != ("masked", "bert"):
+            raise ConfigError(
+                f"objective.pairs={self.objective.pairs!r} does not fit "
+                + (f"objective.kind={kind!r}" if kind != "masked" else f"model.family={model.family!r}"),
+                fix="Sentence pairs go with bert and masked; leave objective.pairs out",
             )
 
     def _check_ranges(self) -> None:
         for name, (least, most) in _RANGES.items():
             section, key = name.split(".")
-            value = getattr(getattr(self, section), key)
+            value = getattr(getattr(self, section), key, None)
             if value is None or (least <= value <= most and math.isfinite(value)):
                 continue
             low = f"above {round(least)}" if least == _ABOVE_0 else f"{least} or more"
             high = "" if most == math.inf else f" and below {round(most)}" if most == _BELOW_1 else f", at most {most}"
             raise ConfigError(f"{name}={value} is out of range", fix=f"It must be {low}{high}")
 
-    def _check_heads(self) -> None:
-        model = self.model
+    @staticmethod
+    def _check_heads(model: ModelRecipe) -> None:
         if model.dim % model.heads:
             raise ConfigError(
                 f"model.dim={model.dim} is not a multiple of model.heads={model.heads}", fix="Change one of them"
@@ -202,22 +289,30 @@ class Recipe:
                 fix="Change one of them",
             )
 
-    def _check_unused(self) -> None:
-        """Refuse what would do nothing."""
-        model, objective = self.model, self.objective
+    @staticmethod
+    def _check_layout(model: ModelRecipe) -> None:
+        """Refuse what does nothing in the family."""
         if model.family != "llama" and model.kv_heads not in (None, model.heads):
             raise ConfigError(
                 f"model.kv_heads={model.kv_heads} does nothing in model.family={model.family!r}",
                 fix="Only llama has fewer of them than heads; leave it out, or set it to model.heads",
             )
-        if objective.kind == "causal":
-            for field_ in dataclasses.fields(objective):
-                value = getattr(objective, field_.name)
-                if field_.name in ("mask_rate", "masking") and value != field_.default:
-                    raise ConfigError(
-                        f"objective.{field_.name}={value!r} does nothing with objective.kind='causal'",
-                        fix=f"Nothing is masked there; leave it out, or set it to {field_.default}",
-                    )
+        if model.family not in ENCODER_DECODERS and model.decoder_layers not in (None, model.layers):
+            raise ConfigError(
+                f"model.decoder_layers={model.decoder_layers} does nothing in model.family={model.family!r}",
+                fix="Only an encoder-decoder has two stacks; leave it out",
+            )
+
+    def _check_unused(self) -> None:
+        """Refuse what does nothing for the objective."""
+        kind = self.objective.kind
+        for known in dataclasses.fields(self.objective):
+            value = getattr(self.objective, known.name)
+            if value != known.default and kind not in _USED_BY.get(known.name, (kind,)):
+                raise ConfigError(
+                    f"objective.{known.name}={value!r} does nothing with objective.kind={kind!r}",
+                    fix=f"It is for {' and '.join(_USED_BY[known.name])}; leave it out, or set it to {known.default}",
+                )
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -253,75 +348,11 @@ def load_recipe(name: StrPath, overrides: Sequence[str] = ()) -> Recipe:
         values = tomllib.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"not valid TOML: {error}", where=str(path), fix="Mend the file") from error
-    for override in overrides:
-        _override(values, override)
-    recipe: Recipe = _build(Recipe, values, "", str(name))
-    return recipe
+    for setting in overrides:
+        override(values, setting)
+    return record(Recipe, values, where=str(name))
 
 
 def recipe_from_dict(values: Mapping[str, Any]) -> Recipe:
     """The inverse of `Recipe.to_dict`."""
-    recipe: Recipe = _build(Recipe, values, "", "recipe")
-    return recipe
-
-
-def _override(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    names = key.strip().split(".")
-    if not equals or not all(names):
-        raise InputError(f"{override!r} does not read section.key=value", fix="For example --set optim.lr=3e-4")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    place = values
-    for name in names[:-1]:
-        place = place.setdefault(name, {})
-        if not isinstance(place, dict):
-            raise ConfigError(f"{key} has no parts", where=f"--set {override}")
-    place[names[-1]] = value
-
-
-def _build(kind: type[Any], values: Mapping[str, Any], prefix: str, where: str) -> Any:
-    hints = typing.get_type_hints(kind)
-    known = {f.name: f for f in dataclasses.fields(kind)}
-    for name in values:
-        if name not in known:
-            guess = closest(name, known) or (None if prefix else _section_of(name))
-            hint = f"; did you mean {prefix}{guess}?" if guess else ""
-            raise ConfigError(f"unknown key {prefix}{name}{hint}", where=where, fix=f"Known: {', '.join(known)}")
-    missing = [
-        f"{prefix}{name}"
-        for name, f in known.items()
-        if name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise ConfigError(f"missing {', '.join(missing)}", where=where, fix="Add it to the recipe, or give it by --set")
-    return kind(**{name: _value(hints[name], value, f"{prefix}{name}", where) for name, value in values.items()})
-
-
-def _section_of(name: str) -> str | None:
-    """The full key of a field whose section was left out."""
-    for section, kind in typing.get_type_hints(Recipe).items():
-        if dataclasses.is_dataclass(kind) and name in {field.name for field in dataclasses.fields(kind)}:
-            return f"{section}.{name}"
-    return None
-
-
-def _value(hint: Any, value: Any, key: str, where: str) -> Any:
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"{key} is not a table", where=where)
-        return _build(hint, value, f"{key}.", where)
-    if typing.get_origin(hint) is Literal:
-        choices = typing.get_args(hint)
-        if value not in choices:
-            raise ConfigError(f"{key}={value!r} is not one of {', '.join(map(str, choices))}", where=where)
-        return value
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if float in options and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not any(type(value) is option for option in options):
-        names = " or ".join("none" if option is type(None) else option.__name__ for option in options)
-        raise ConfigError(f"{key}={json.dumps(value, default=str)} is not of type {names}", where=where)
-    return value
+    return record(Recipe, values, where="recipe")

@@ -12,21 +12,28 @@ import math
 import numpy as np
 import torch
 
-from sensorium.core.model import Transformer, initialise
+from sensorium.core.model import Transformer, initialise, stacks
 from sensorium.data.shards import TokenShards
 
 _STD = 0.02
 _COUNTED_TOKENS = 1 << 22
 
 
-def start(model: Transformer, text: TokenShards) -> None:
-    """Draw fresh weights for a model that will be trained on `text`, with PyTorch's global generator."""
+def start(model: Transformer, text: TokenShards | None) -> None:
+    """Draw fresh weights, with PyTorch's global generator.
+
+    Args:
+        model: in place.
+        text: what it will be trained to predict, where that is text.
+    """
     initialise(model, std=_STD)
-    table, head = model.stack.embed.positions, model.language
+    head = model.language
     with torch.no_grad():
-        if table is not None:
-            table.weight.copy_(_sinusoids(*table.weight.shape))
-        if head is not None and head.bias is not None:
+        for stack in stacks(model).values():
+            table = stack.embed.positions
+            if table is not None:
+                table.weight.copy_(_sinusoids(*table.weight.shape))
+        if text is not None and head is not None and head.bias is not None:
             head.bias.copy_(_log_unigram(text, len(head.bias)))
 
 

@@ -30,6 +30,8 @@ class Progress:
     seconds: float = 0.0
     epoch: int = 0
     unit: int = 0
+    passed: float = 0.0
+    """Epochs, with the part of the last that is done."""
 
 
 def save_state(
