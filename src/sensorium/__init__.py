@@ -20,13 +20,17 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "prepare": "sensorium.data.pipeline",
+    "prepare_parallel": "sensorium.data.parallel",
     "Corpus": "sensorium.data.shards",
+    "ParallelCorpus": "sensorium.data.corpus",
     "Tokenizer": "sensorium.data.tokenizer",
     "train": "sensorium.training.train",
     "Run": "sensorium.training.train",
     "load_recipe": "sensorium.training.recipe",
     "load": "sensorium.tasks.model",
     "LanguageModel": "sensorium.tasks.model",
+    "evaluate": "sensorium.tasks.evaluate",
+    "backtranslate": "sensorium.tasks.backtranslate",
     "verify": "sensorium.inference.fixtures",
     "tour": "sensorium.tour.tour",
     "SensoriumError": "sensorium.errors",
@@ -35,24 +39,32 @@ _HOMES = {
 __all__ = [
     "Corpus",
     "LanguageModel",
+    "ParallelCorpus",
     "Run",
     "SensoriumError",
     "Tokenizer",
     "__version__",
+    "backtranslate",
+    "evaluate",
     "load",
     "load_recipe",
     "prepare",
+    "prepare_parallel",
     "tour",
     "train",
     "verify",
 ]
 
 if TYPE_CHECKING:
+    from sensorium.data.corpus import ParallelCorpus as ParallelCorpus
+    from sensorium.data.parallel import prepare_parallel as prepare_parallel
     from sensorium.data.pipeline import prepare as prepare
     from sensorium.data.shards import Corpus as Corpus
     from sensorium.data.tokenizer import Tokenizer as Tokenizer
     from sensorium.errors import SensoriumError as SensoriumError
     from sensorium.inference.fixtures import verify as verify
+    from sensorium.tasks.backtranslate import backtranslate as backtranslate
+    from sensorium.tasks.evaluate import evaluate as evaluate
     from sensorium.tasks.model import LanguageModel as LanguageModel
     from sensorium.tasks.model import load as load
     from sensorium.tour.tour import tour as tour

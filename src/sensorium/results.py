@@ -88,6 +88,140 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class Classification:
+    """The class of a text."""
+
+    label: str
+    """The likeliest."""
+    score: float
+    """Its probability, 0 to 1; of a model that tells an amount, the amount."""
+    scores: dict[str, float]
+    """Of every class, the likeliest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A word of a text and its tag."""
+
+    word: str
+    label: str
+    score: float
+    """Probability of the tag, 0 to 1."""
+    start: int
+    """First character of the word."""
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A name or the like that one or several words of a text make up."""
+
+    text: str
+    label: str
+    score: float
+    """The least of its words' probabilities, 0 to 1."""
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tagging:
+    """The words of a text with their tags."""
+
+    text: str
+    tags: tuple[Tag, ...]
+    entities: tuple[Entity, ...]
+    """What tags like B-PER, I-PER mark; empty where a model's tags are no such marks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a context says to a question."""
+
+    text: str
+    """Empty: the context does not say."""
+    score: float
+    """Extracted: its probability among the best spans, and no answer where that is allowed, 0 to 1. Generated: the
+    geometric mean of its tokens' probabilities."""
+    start: int | None
+    """Its first character in the context; None of no answer, and of a generated one that does not stand there."""
+    end: int | None
+    passage: str = ""
+    """Extracted: what was read when it was found, the context or a passage of it."""
+    margin: float | None = None
+    """Extracted: by how much the answer's logits exceed those of no answer; negative where no answer is likelier."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One number that says how good a model is, with its 95% confidence interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    n: int
+    """Sentences or questions that it was measured on."""
+    signature: str = ""
+    """How it was computed, for those who want to compare."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How good a model is at a task."""
+
+    task: Literal["translation", "qa"]
+    measures: tuple[Measure, ...]
+    outputs: tuple[str, ...]
+    """What the model gave, in the order of the data."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Rows of the data that were not used, by reason."""
+
+    def __getitem__(self, name: str) -> Measure:
+        """The measure of this name."""
+        found = {measure.name: measure for measure in self.measures}
+        if name not in found:
+            raise KeyError(f"no measure {name!r} (there are: {', '.join(found)})")
+        return found[name]
+
+    def table(self) -> str:
+        """The measures in lines."""
+        width = max(len(measure.name) for measure in self.measures)
+        lines = [
+            f"{measure.name:<{width}}  {measure.value:6.2f}  [{measure.low:.2f}, {measure.high:.2f}]  n={measure.n:,}"
+            f"  {measure.signature}".rstrip()
+            for measure in self.measures
+        ]
+        lines += [f"left out: {count:,} ({reason})" for reason, count in self.left_out.items()]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A word of a text and the word of its translation that stands for it, by their first characters and ends."""
+
+    source: tuple[int, int]
+    target: tuple[int, int]
+    score: float
+    """The attention that the translation's word pays to the other, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """A translation of a text."""
+
+    text: str
+    score: float
+    """Natural log-probability over length ** length_penalty; of a text translated in parts, of the parts together."""
+    tokens: tuple[str, ...]
+    """As they stand in the vocabulary, the end token not among them."""
+    alignment: tuple[Link, ...] | None = None
+    """Which words translate which, where that was asked for; in the order of the translation."""
+    alternatives: tuple[Translation, ...] = ()
+    """The next best, best first, where several were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One thing that `verify` compared."""
 

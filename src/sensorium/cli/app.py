@@ -14,13 +14,19 @@ from typing import Annotated, Any, NoReturn, TextIO, cast
 import typer
 
 from sensorium import __version__
+from sensorium.cli.answer import answer
+from sensorium.cli.backtranslate import backtranslate
+from sensorium.cli.classify import classify
+from sensorium.cli.evaluate import evaluate
 from sensorium.cli.fill import fill
 from sensorium.cli.generate import generate
 from sensorium.cli.prepare import prepare
 from sensorium.cli.recipes import recipes
 from sensorium.cli.score import score
+from sensorium.cli.tag import tag
 from sensorium.cli.tour import tour
 from sensorium.cli.train import train
+from sensorium.cli.translate import translate
 from sensorium.cli.verify import verify
 from sensorium.errors import InputError, SensoriumError
 from sensorium.files import DiskError, disk_errors, unreadable
@@ -34,7 +40,10 @@ app = typer.Typer(
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 """Click's, which Typer brings along under a name of its own."""
 _OUTPUT = "standard output"
-for verb in (prepare, train, recipes, fill, generate, score, verify, tour):
+for verb in (
+    prepare, train, recipes, fill, generate, translate, backtranslate,
+    score, classify, tag, answer, evaluate, verify, tour,
+):  # fmt: skip
     app.command()(verb)
 
 

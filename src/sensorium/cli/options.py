@@ -16,6 +16,22 @@ EngineOption = Annotated[
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
 
 
+def columns_of(text: str | None, *, example: str) -> dict[str, str] | None:
+    """What the columns hold, written as `text=body,label=stars`.
+
+    Raises:
+        InputError: it does not read so.
+    """
+    from sensorium.errors import InputError
+
+    if text is None:
+        return None
+    parts = [part.partition("=") for part in text.split(",")]
+    if not all(role.strip() and equals and name.strip() for role, equals, name in parts):
+        raise InputError(f"--columns {text!r} has another form", fix=f"Write for example: --columns {example}")
+    return {role.strip(): name.strip() for role, _, name in parts}
+
+
 def open_model(model: str, engine: str | None, device: str) -> LanguageModel:
     """Load a model as the options say.
 

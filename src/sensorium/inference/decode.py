@@ -1,7 +1,8 @@
 """The decoding loop: prompts in, one step a token out. Streaming is the primitive; whole texts are its sum.
 
 Rows are independent: each has its own limits, generator and stop conditions, and a row that is done leaves the
-batch and the cache. The reported log-probabilities are the model's own, before any transform.
+batch and the cache. The reported log-probabilities are the model's own, before any transform. An encoder–decoder reads
+the prompt and writes a text of its own; a causal model continues the prompt.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from sensorium.data.tokenizer import Tokenizer
 from sensorium.errors import EngineError
-from sensorium.inference.engine import Engine
+from sensorium.inference.engine import Engine, Seq2SeqEngine
 from sensorium.inference.logits import Sampling, Transform, choose, logprob_of
 from sensorium.inference.text import StopStrings, TextStream
 from sensorium.results import FinishReason
@@ -33,6 +34,12 @@ class Request:
     seed: int | None = None
     """Of this row's own random numbers; None draws a fresh one."""
     ignore_eos: bool = False
+    forced_bos: int | None = None
+    """The first token."""
+    forced_eos: int | None = None
+    """The last token, where no other end came before `max_new_tokens`."""
+    suppressed: tuple[int, ...] = ()
+    """Tokens that are not chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +54,19 @@ class Step:
     finish_reason: FinishReason | None
 
 
-def decode(engine: Engine, requests: Sequence[Request]) -> Iterator[Step]:
+def decode(engine: Engine | Seq2SeqEngine, requests: Sequence[Request]) -> Iterator[Step]:
     """Decode all requests as one batch. Every row ends with a step that has a finish reason.
 
     Raises:
         EngineError: the model gives logits that are not numbers.
     """
     rows = [_Row(index, request, engine) for index, request in enumerate(requests)]
-    longest = max(len(request.prompt) for request in requests)
-    capacity = longest + max(request.max_new_tokens for request in requests)
-    state, logits = engine.prefill([request.prompt for request in requests], capacity)
+    prompts = [request.prompt for request in requests]
+    capacity = max(request.max_new_tokens for request in requests)
+    if isinstance(engine, Seq2SeqEngine):
+        state, logits = engine.read(prompts, capacity)
+    else:
+        state, logits = engine.prefill(prompts, max(map(len, prompts)) + capacity)
     while True:
         steps = [row.advance(logits[i]) for i, row in enumerate(rows)]
         yield from steps
@@ -72,25 +82,33 @@ def decode(engine: Engine, requests: Sequence[Request]) -> Iterator[Step]:
 class _Row:
     """What is remembered of one sequence while it grows."""
 
-    def __init__(self, index: int, request: Request, engine: Engine) -> None:
+    def __init__(self, index: int, request: Request, engine: Engine | Seq2SeqEngine) -> None:
         self.index = index
         self.request = request
         self.generated: list[int] = []
         self._eos = frozenset[int]() if request.ignore_eos else engine.eos_ids
+        self._before: Sequence[int] = request.prompt
+        """What the text continues."""
+        if isinstance(engine, Seq2SeqEngine):
+            self._before = [engine.facts.start]
         self._transforms: tuple[Transform, ...] = request.sampling.transforms()
         self._generator = None if request.sampling.greedy else _generator(request.seed)
-        tokenizer: Tokenizer = engine.tokenizer
-        self._text = TextStream(tokenizer, request.prompt)
+        tokenizer: Tokenizer = engine.tokenizer.target
+        self._text = TextStream(tokenizer, self._before)
         self._stop = StopStrings(request.stop)
 
     @torch.inference_mode()
     def advance(self, logits: Float[Tensor, " vocab"]) -> Step:
         """Choose the next token."""
         logits = logits.float()
-        changed = logits
-        for transform in self._transforms:
-            changed = transform(changed, self.request.prompt, self.generated)
-        token = choose(changed, self._generator)
+        token = self._forced()
+        if token is None:
+            changed = logits
+            if self.request.suppressed:
+                changed = logits.index_fill(0, torch.tensor(self.request.suppressed, device=logits.device), -math.inf)
+            for transform in self._transforms:
+                changed = transform(changed, self._before, self.generated)
+            token = choose(changed, self._generator)
         logprob = logprob_of(token, logits)
         if not math.isfinite(logprob):
             raise EngineError(
@@ -107,6 +125,13 @@ class _Row:
         if reason is not None and not self._stop.found:
             text += self._stop.push(self._text.flush()) + self._stop.flush()
         return Step(self.index, token, logprob, text, "stop" if self._stop.found else reason)
+
+    def _forced(self) -> int | None:
+        """The next token, where there is no choice."""
+        if not self.generated and self.request.forced_bos is not None:
+            return self.request.forced_bos
+        last = len(self.generated) == self.request.max_new_tokens - 1
+        return self.request.forced_eos if last and not self.request.ignore_eos else None
 
 
 def _generator(seed: int | None) -> torch.Generator:

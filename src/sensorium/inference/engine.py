@@ -10,13 +10,15 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from sensorium.data.tokenizer import Tokenizer
+from sensorium.inference.seq2seq_facts import Seq2SeqFacts
 
-Capability = Literal["fill_mask", "generate", "score"]
+Capability = Literal["fill_mask", "generate", "score", "translate", "answer", "classify", "tag"]
 Ids = Sequence[int]
+Rows = Sequence[int] | Int[Tensor, " rows"]
 Logits = Float[Tensor, "rows vocab"]
 
 
@@ -24,12 +26,12 @@ Logits = Float[Tensor, "rows vocab"]
 class State(Protocol):
     """Sequences in the middle of being decoded: their cached keys and values."""
 
-    def step(self, tokens: Ids) -> Logits:
-        """Append one token to every row; logits of the next."""
+    def step(self, tokens: Rows) -> Logits:
+        """Append one token to every row; logits of the next. They may be overwritten by the next step."""
         ...
 
-    def keep(self, rows: Ids) -> None:
-        """Go on with these rows only, in this order."""
+    def keep(self, rows: Rows) -> None:
+        """Go on with these rows only, in this order; a row may be kept several times."""
         ...
 
 
@@ -69,6 +71,69 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class Seq2SeqEngine(Protocol):
+    """A model that reads one sequence and writes another."""
+
+    name: str
+    source: str
+    tokenizer: Tokenizer
+    capabilities: frozenset[Capability]
+    facts: Seq2SeqFacts
+    eos_ids: frozenset[int]
+    context: int | None
+    """The longest sequence that it reads, where there is a limit."""
+    target_context: int | None
+    """The longest sequence that it writes, with the decoder's first token."""
+
+    def read(self, sources: Sequence[Ids], capacity: int, beams: int = 1) -> tuple[State, Logits]:
+        """Read the sources and begin to write; logits of the first token of each.
+
+        The state has `beams` rows a source, those of a source adjacent. They begin alike, so the logits given here
+        are one row a source.
+
+        Args:
+            sources: none of them empty.
+            capacity: tokens that will be written after the decoder's first, at most.
+            beams: rows a source.
+        """
+        ...
+
+    def cross_attention(self, source: Ids, target: Ids) -> Float[Tensor, "layers targets sources"]:
+        """How much every token of `target`, while it is predicted, looks at every one of `source`: the mean of the
+        heads of each layer of the decoder."""
+        ...
+
+
+@runtime_checkable
+class HeadEngine(Protocol):
+    """A model with heads over an encoder: answer spans, sequence classes, token tags. Lists have one tensor a
+    sequence; `types` are the segments of its tokens, all 0 if absent."""
+
+    labels: tuple[str, ...]
+    """Of the classes or tags."""
+    problem: str | None
+    """What classes are; see `ClassHeadConfig`."""
+
+    def span_logits(
+        self, sequences: Sequence[Ids], types: Sequence[Ids] | None = None
+    ) -> list[Float[Tensor, "tokens 2"]]:
+        """How likely each token begins and ends the answer."""
+        ...
+
+    def class_logits(
+        self, sequences: Sequence[Ids], types: Sequence[Ids] | None = None
+    ) -> Float[Tensor, "sequences classes"]:
+        """Of each sequence."""
+        ...
+
+    def tag_logits(
+        self, sequences: Sequence[Ids], types: Sequence[Ids] | None = None
+    ) -> list[Float[Tensor, "tokens tags"]]:
+        """Of each token."""
+        ...
+
+
 def by_length(lengths: Sequence[int], *, budget: int) -> Iterator[list[int]]:
     """Indices in batches of similar length: each holds at most `budget` tokens, or a single longer sequence."""
     batch: list[int] = []
@@ -81,6 +146,14 @@ def by_length(lengths: Sequence[int], *, budget: int) -> Iterator[list[int]]:
         tokens += lengths[index]
     if batch:
         yield batch
+
+
+def right_padded(sequences: Sequence[Ids], fill: int) -> tuple[Tensor, Tensor]:
+    """Ids of `[rows, longest]` with the short rows padded on the right, and which of them are valid."""
+    rows = [torch.tensor(list(sequence)) for sequence in sequences]
+    ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=fill)
+    lengths = torch.tensor([len(row) for row in rows])
+    return ids, torch.arange(ids.shape[1])[None] < lengths[:, None]
 
 
 def left_padded(sequences: Sequence[Ids], fill: int) -> tuple[Tensor, Tensor | None]:

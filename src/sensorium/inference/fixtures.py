@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sensorium.errors import CapabilityError, CheckpointError, InputError
 from sensorium.files import StrPath, read_json, write_json
-from sensorium.inference.engine import Engine
+from sensorium.inference.engine import Capability, Engine, HeadEngine
 from sensorium.inference.open import locate, open_engine
 from sensorium.results import Check, Verification
 
@@ -30,7 +30,10 @@ _MARGIN = 1e-2
 _TOP = 5
 _NEW_TOKENS = 16
 _FILLS = ("This is a {} example.", "She {} the door and went out.", "这是一个{}的例子。")
+_SOURCES = ("Open the file.", "The file could not be saved: there is no room left.", "打开文件。")
 _PROMPTS = ("Once upon a time", "It is a truth universally acknowledged", "春眠不觉晓")
+_READ = ("Anna went to Paris in 1999.", "It is a truth universally acknowledged", "春眠不觉晓")
+_HEADS: tuple[Capability, ...] = ("answer", "classify", "tag")
 
 Fixture = dict[str, Any]
 
@@ -110,16 +113,21 @@ def demand_verified(engine: Engine, folder: Path) -> None:
 
 
 def compute(engine: Engine) -> list[Fixture]:
-    """The fixtures of a model: of masks for an encoder, of continuations for a decoder, none without a head."""
+    """The fixtures of a model: of masks for an encoder, or of its answers, classes or tags; of continuations for a
+    decoder, of what an encoder-decoder writes; none without a head."""
     if "fill_mask" in engine.capabilities and engine.tokenizer.mask_id is not None:
         mask = engine.tokenizer.special["mask"]
         texts = [form.format(mask) for form in _FILLS]
         fitting = [text for text in texts if _fits(engine, text)] or [mask]
         return [_fill(engine, text) for text in fitting]
+    if "translate" in engine.capabilities:
+        fitting = [text for text in _SOURCES if _fits(engine, text)] or ["a"]
+        return [_greedy(engine, text, "translate") for text in fitting]
     if "generate" in engine.capabilities:
         fitting = [text for text in _PROMPTS if _fits(engine, text)] or ["a"]
-        return [_greedy(engine, text) for text in fitting]
-    return []
+        return [_greedy(engine, text, "generate") for text in fitting]
+    fitting = [text for text in _READ if _fits(engine, text)] or ["a"]
+    return [_by_head(engine, text, task) for task in _HEADS if task in engine.capabilities for text in fitting]
 
 
 def _fits(engine: Engine, text: str) -> bool:
@@ -132,11 +140,26 @@ def _fill(engine: Engine, text: str) -> Fixture:
     return {"task": "fill_mask", "text": text, "ids": ids, **_digest(_mask_logits(engine, ids))}
 
 
-def _greedy(engine: Engine, text: str) -> Fixture:
+def _greedy(engine: Engine, text: str, task: Capability) -> Fixture:
+    """`generate`: the text is continued; `translate`: it is read, and another one written."""
     ids = engine.tokenizer.encode(text)
     room = _NEW_TOKENS if engine.context is None else min(_NEW_TOKENS, engine.context - len(ids))
     logits, continuation = _continue(engine, ids, room, clear=True)
-    return {"task": "generate", "text": text, "ids": ids, **_digest(logits), "greedy": continuation}
+    return {"task": task, "text": text, "ids": ids, **_digest(logits), "greedy": continuation}
+
+
+def _by_head(engine: Engine, text: str, task: Capability) -> Fixture:
+    ids = engine.tokenizer.encode(text)
+    return {"task": task, "text": text, "ids": ids, **_digest(_head_logits(engine, ids, task))}
+
+
+def _head_logits(engine: Engine, ids: Sequence[int], task: Capability) -> Float[Tensor, " outputs"]:
+    """All outputs of a head, those of each token one after another."""
+    if task not in engine.capabilities or not isinstance(engine, HeadEngine):
+        raise CapabilityError(f"the fixtures are of {task}, which this model does not do", where=engine.source)
+    if task == "classify":
+        return engine.class_logits([ids])[0]
+    return (engine.span_logits if task == "answer" else engine.tag_logits)([ids])[0].flatten()
 
 
 def _mask_logits(engine: Engine, ids: Sequence[int]) -> Float[Tensor, " vocab"]:
@@ -188,9 +211,14 @@ def _compare(engine: Engine, fixture: Fixture) -> list[Check]:
             raise CapabilityError("the fixtures are of masks, which this model does not fill", where=engine.source)
         logits = _mask_logits(engine, expected)
         what = "fills of"
+    elif fixture["task"] in _HEADS:
+        logits = _head_logits(engine, expected, fixture["task"])
+        what = "outputs for"
     else:
-        if "generate" not in engine.capabilities:
-            raise CapabilityError("the fixtures are generations, which this model does not make", where=engine.source)
+        if fixture["task"] not in engine.capabilities:
+            raise CapabilityError(
+                f"the fixtures are of {fixture['task']}, which this model does not do", where=engine.source
+            )
         logits, tokens = _continue(engine, expected, max(1, len(fixture["greedy"])))
         what = "next tokens of"
         checks.append(_check(f"greedy continuation of {text!r}", tokens[: len(fixture["greedy"])], fixture["greedy"]))

@@ -16,13 +16,14 @@ from torch import Tensor
 
 from sensorium.core.cache import KVCache
 from sensorium.core.codes import Codes
+from sensorium.core.encoder_decoder import EncoderDecoder
 from sensorium.core.model import Decoder, Encoder, Transformer
 from sensorium.core.pack import pack
 from sensorium.data.tokenizer import Tokenizer
 from sensorium.errors import CapabilityError, CheckpointError
 from sensorium.families.checkpoint import read_model
 from sensorium.files import StrPath
-from sensorium.inference.engine import Capability, Ids, Logits, left_padded
+from sensorium.inference.engine import Capability, Ids, Logits, Rows, left_padded
 from sensorium.inference.eos import end_tokens
 from sensorium.inference.one_row import OneRow
 
@@ -48,7 +49,7 @@ class NativeEngine:
 
     def __init__(
         self,
-        model: Transformer,
+        model: Encoder | Decoder,
         tokenizer: Tokenizer,
         *,
         source: str,
@@ -79,7 +80,7 @@ class NativeEngine:
         Raises:
             InputError: there is no model.
             CheckpointError: it is corrupt or incomplete.
-            CapabilityError: the core does not know its family.
+            CapabilityError: the core does not know its family, or it is an encoder-decoder.
         """
         path = Path(source)
         if path.suffix == ".gguf":
@@ -88,11 +89,12 @@ class NativeEngine:
             file = read_gguf(path)
             tokenizer = Tokenizer(file.tokenizer, file.special, file.chat_template)
             eos = end_tokens(tokenizer, file.config)
-            model = file.model.to(device=device, dtype=dtype)
+            model = _one_stack(file.model.to(device=device, dtype=dtype), source)
             return cls(model, tokenizer, source=str(source), eos_ids=eos, codes=file.codes)
         loaded = read_model(path, dtype=dtype, device=device)
         tokenizer = Tokenizer.from_folder(path)
-        return cls(loaded.model, tokenizer, source=str(source), eos_ids=end_tokens(tokenizer, loaded.config, path))
+        eos = end_tokens(tokenizer, loaded.config, path)
+        return cls(_one_stack(loaded.model, source), tokenizer, source=str(source), eos_ids=eos)
 
     @torch.inference_mode()
     def masked_logits(self, sequences: Sequence[Ids], positions: Sequence[Ids]) -> Float[Tensor, "masks vocab"]:
@@ -120,6 +122,54 @@ class NativeEngine:
             parts.append(logits.gather(-1, nexts[:, None])[:, 0] - logits.logsumexp(-1))
         parts.append(hidden.new_zeros(1, dtype=torch.float32))
         return [part[:-1].cpu() for part in torch.split(torch.cat(parts), list(packed.lengths))]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """See `HeadEngine`."""
+        return self.model.config.labels
+
+    @property
+    def problem(self) -> str | None:
+        """See `HeadEngine`."""
+        head = self.model.config.classes
+        return None if head is None else head.problem
+
+    @torch.inference_mode()
+    def span_logits(
+        self, sequences: Sequence[Ids], types: Sequence[Ids] | None = None
+    ) -> list[Float[Tensor, "tokens 2"]]:
+        """See `HeadEngine`. The sequences are packed."""
+        hidden, lengths = self._read(sequences, types)
+        return list(torch.split(self._encoder().span_logits(hidden[0]).float().cpu(), list(lengths)))
+
+    @torch.inference_mode()
+    def class_logits(
+        self, sequences: Sequence[Ids], types: Sequence[Ids] | None = None
+    ) -> Float[Tensor, "sequences classes"]:
+        """See `HeadEngine`. The sequences are packed."""
+        hidden, lengths = self._read(sequences, types)
+        return self._encoder().class_logits(hidden, lengths=lengths).float().cpu()
+
+    @torch.inference_mode()
+    def tag_logits(
+        self, sequences: Sequence[Ids], types: Sequence[Ids] | None = None
+    ) -> list[Float[Tensor, "tokens tags"]]:
+        """See `HeadEngine`. The sequences are packed."""
+        hidden, lengths = self._read(sequences, types)
+        return list(torch.split(self._encoder().tag_logits(hidden[0]).float().cpu(), list(lengths)))
+
+    def _read(
+        self, sequences: Sequence[Ids], types: Sequence[Ids] | None
+    ) -> tuple[Float[Tensor, "1 total dim"], tuple[int, ...]]:
+        packed = pack([np.asarray(sequence) for sequence in sequences], device=self.device)
+        typed = types is not None and self.model.config.stack.embed.n_types > 1
+        segments = pack([np.asarray(part) for part in types], device=self.device).ids if typed and types else None
+        return self._encoder()(packed.ids, types=segments, lengths=packed.lengths), packed.lengths
+
+    def _encoder(self) -> Encoder:
+        if not isinstance(self.model, Encoder):
+            raise CapabilityError("only an encoder has heads for spans, classes and tags", where=self.source)
+        return self.model
 
     @torch.inference_mode()
     def prefill(self, sequences: Sequence[Ids], capacity: int) -> tuple[NativeState, Logits]:
@@ -154,16 +204,16 @@ class NativeState:
         return self._model.logits(hidden[:, -1]).float()
 
     @torch.inference_mode()
-    def step(self, tokens: Ids) -> Logits:
+    def step(self, tokens: Rows) -> Logits:
         """See `State`."""
         if self._one_row is not None and self._valid is None and len(tokens) == 1:
-            return torch.from_numpy(self._one_row.step(tokens[0], self._cache))[None]
-        return self.read(torch.tensor(tokens)[:, None])
+            return torch.from_numpy(self._one_row.step(int(tokens[0]), self._cache))[None]
+        return self.read(torch.as_tensor(tokens)[:, None])
 
     @torch.inference_mode()
-    def keep(self, rows: Ids) -> None:
+    def keep(self, rows: Rows) -> None:
         """See `State`."""
-        kept = torch.tensor(rows, device=self._device)
+        kept = torch.as_tensor(rows, device=self._device)
         self._cache.keep(kept)
         if self._valid is None:
             return
@@ -185,7 +235,20 @@ class NativeState:
             self._valid = self._valid[:, count:]
 
 
-def _capabilities(model: Transformer) -> frozenset[Capability]:
-    if model.language is None:
-        return frozenset()
-    return frozenset({"generate", "score"} if isinstance(model, Decoder) else {"fill_mask", "score"})
+def _one_stack(model: Transformer, source: StrPath) -> Encoder | Decoder:
+    if isinstance(model, EncoderDecoder):
+        raise CapabilityError("is an encoder-decoder", where=str(source), fix="Open it with NativeSeq2SeqEngine")
+    return model
+
+
+def _capabilities(model: Encoder | Decoder) -> frozenset[Capability]:
+    if isinstance(model, Decoder):
+        return frozenset({"generate", "score"} if model.language is not None else ())
+    heads: dict[Capability, object] = {
+        "fill_mask": model.language,
+        "score": model.language,
+        "answer": model.spans,
+        "classify": model.classes,
+        "tag": model.tags,
+    }
+    return frozenset(name for name, head in heads.items() if head is not None)

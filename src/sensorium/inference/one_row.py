@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from sensorium.core.block import Block
 from sensorium.core.cache import KVCache
 from sensorium.core.codes import Codes, stack
-from sensorium.core.config import Activation
+from sensorium.core.config import Activation, LearnedPosition, SinusoidalPosition
 from sensorium.core.model import Decoder
 from sensorium.core.norm import RMSNorm
 from sensorium.core.position import rotary_angles
@@ -85,7 +85,8 @@ class OneRow:
         self._config = stack.config
         self._tokens = _array(stack.embed.tokens.weight)
         self._positions = None if stack.embed.positions is None else _array(stack.embed.positions.weight)
-        self._offset = stack.config.embed.position.offset if stack.config.embed.position else 0
+        position = stack.config.embed.position
+        self._offset = position.offset if isinstance(position, LearnedPosition) else 0
         self._types = None if stack.embed.types is None else _array(stack.embed.types.weight)[0]
         self._embed_norm = _norm(stack.embed.norm)
         self._layers = [_Layer(block, matrices) for block in stack.blocks if isinstance(block, Block)]
@@ -109,8 +110,10 @@ class OneRow:
         transform = model.config.language.transform if model.config.language else None
         if transform is not None:
             used.add(transform)
+        config = model.config.stack
         plain = all(p.dtype == torch.float32 and p.device.type == "cpu" for p in model.parameters())
-        return plain and used <= _ACTIVATIONS.keys()
+        other = isinstance(config.embed.position, SinusoidalPosition) or config.relative is not None
+        return plain and used <= _ACTIVATIONS.keys() and not other and model.language.scale == 1.0
 
     def step(self, token: int, cache: KVCache) -> Vector:
         """Logits of the token after `token`, whose keys and values are added to `cache` (a batch of one).

@@ -10,10 +10,12 @@ from typing import Literal
 import torch
 
 from sensorium.errors import CapabilityError, CheckpointError, InputError, SensoriumError, closest, require, unknown
+from sensorium.families import TWO_STACKS
 from sensorium.families.checkpoint import family_of, read_config
 from sensorium.files import StrPath, read_errors
 from sensorium.inference.engine import Engine
 from sensorium.inference.native import NativeEngine
+from sensorium.inference.native_seq2seq import NativeSeq2SeqEngine
 
 EngineName = Literal["native", "transformers"]
 DEFAULTS = {
@@ -23,7 +25,7 @@ DEFAULTS = {
 }
 """The bundled models by their names."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja")
+_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".spm", ".jinja")
 """Of a model folder's files."""
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -104,10 +106,12 @@ def _open(path: Path, engine: EngineName | None, kind: torch.dtype, place: str, 
         if engine == "transformers":
             raise InputError("the transformers engine opens folders", where=str(path), fix="Use engine='native'")
         return NativeEngine.open(path, dtype=kind, device=place)
+    family = family_of(read_config(path)) if engine != "transformers" else None
     if engine is None:
-        engine = "native" if family_of(read_config(path)) is not None else "transformers"
+        engine = "native" if family is not None else "transformers"
     if engine == "native":
-        return NativeEngine.open(path, dtype=kind, device=place)
+        opener = NativeSeq2SeqEngine if family in TWO_STACKS else NativeEngine
+        return opener.open(path, dtype=kind, device=place)
     from sensorium.inference.transformers_engine import TransformersEngine
 
     return TransformersEngine.open(path, dtype=kind, device=place, trust_remote_code=trust_remote_code)

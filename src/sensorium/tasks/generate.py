@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from sensorium.errors import InputError
 from sensorium.inference.decode import Request, Step, decode
-from sensorium.inference.engine import Engine, by_length
+from sensorium.inference.engine import Engine, Seq2SeqEngine, by_length
 from sensorium.inference.logits import Number, Sampling, check_whole
 from sensorium.results import Chunk, FinishReason, Generation, Usage
 from sensorium.tasks.texts import checked, place
@@ -112,6 +112,8 @@ def request(
     if seed is not None:
         check_whole("seed", seed, "from 0 to 2**63 - 1", lambda x: 0 <= x < 1 << 63)
     ids = engine.tokenizer.encode(prompt)
+    if isinstance(engine, Seq2SeqEngine):
+        return _apart(engine, ids, max_new_tokens, sampling, stop, seed, ignore_eos, where)
     if not ids:
         if engine.tokenizer.bos_id is None:
             raise InputError("the prompt is empty", where=where, fix="This model has no begin token: write something")
@@ -127,4 +129,65 @@ def request(
         max_new_tokens = min(max_new_tokens, engine.context - len(ids))
     return Request(
         prompt=ids, max_new_tokens=max_new_tokens, sampling=sampling, stop=stop, seed=seed, ignore_eos=ignore_eos
+    )
+
+
+def _apart(
+    engine: Seq2SeqEngine,
+    ids: list[int],
+    max_new_tokens: int,
+    sampling: Sampling,
+    stop: tuple[str, ...],
+    seed: int | None,
+    ignore_eos: bool,
+    where: str | None,
+) -> Request:
+    """Of a model that reads the prompt in one stack and writes in another: each has a context of its own."""
+    if not ids:
+        raise InputError("the prompt is empty", where=where, fix="Write something")
+    if engine.context is not None and len(ids) > engine.context:
+        raise InputError(
+            f"the prompt is {len(ids)} tokens long, the model reads {engine.context}", where=where, fix="Shorten it"
+        )
+    facts = engine.facts
+    if engine.target_context is not None:
+        max_new_tokens = min(max_new_tokens, engine.target_context - 1)
+    return Request(
+        prompt=ids,
+        max_new_tokens=max_new_tokens,
+        sampling=sampling,
+        stop=stop,
+        seed=seed,
+        ignore_eos=ignore_eos,
+        forced_bos=facts.forced_bos,
+        forced_eos=facts.forced_eos,
+        suppressed=facts.suppressed,
+    )
+
+
+def sampling_of(
+    temperature: Number | None,
+    top_k: int | None,
+    top_p: Number | None,
+    min_p: Number | None,
+    seed: int | None,
+    repetition: Number = 1.0,
+    presence: Number = 0.0,
+    frequency: Number = 0.0,
+) -> Sampling:
+    """How tokens are chosen: drawn where any of the options asks for it, the likeliest each time where none does.
+
+    Raises:
+        InputError: a value is out of its range.
+    """
+    if temperature is None:
+        temperature = 0.0 if (top_k, top_p, min_p, seed) == (None, None, None, None) else 1.0
+    return Sampling(
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition,
+        presence_penalty=presence,
+        frequency_penalty=frequency,
     )

@@ -6,7 +6,7 @@ masked encoder and a causal decoder in one handle.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, Unpack, overload
 
 import torch
@@ -14,21 +14,31 @@ import torch
 from sensorium.data.tokenizer import Tokenizer
 from sensorium.errors import CapabilityError, InputError, unknown
 from sensorium.files import StrPath
-from sensorium.inference.engine import Capability, Engine
+from sensorium.inference.engine import Capability, Engine, Seq2SeqEngine
 from sensorium.inference.fixtures import demand_verified
-from sensorium.inference.logits import Number, Sampling
+from sensorium.inference.logits import Number, check_whole
 from sensorium.inference.open import EngineName, dtype_of, locate, open_engine
-from sensorium.results import Chunk, Fill, Generation, Score
+from sensorium.results import Answer, Chunk, Classification, Fill, Generation, Score, Tagging, Translation
+from sensorium.tasks.answer import Context, check_questions
+from sensorium.tasks.ask import AnswerOptions, ask
+from sensorium.tasks.classify import classify_all
 from sensorium.tasks.fill_mask import fill_masks
-from sensorium.tasks.generate import GenerateOptions, generate_all, request, stream
+from sensorium.tasks.generate import GenerateOptions, generate_all, request, sampling_of, stream
 from sensorium.tasks.score import score_causal, score_pseudo
-from sensorium.tasks.texts import checked
+from sensorium.tasks.tag import tag_all
+from sensorium.tasks.texts import checked, place
+from sensorium.tasks.translate import stream_translations, translate_all
+from sensorium.tasks.wish import TranslateOptions, wish_of
 
 Texts = list[str] | tuple[str, ...]
 _KINDS: dict[Capability, str] = {
     "fill_mask": "a masked language model (an encoder such as BERT, or 'default:encoder')",
     "generate": "a causal language model (a decoder such as Llama or GPT-2, or 'default:decoder')",
     "score": "a masked or causal language model",
+    "translate": "an encoder-decoder (such as Marian, BART or T5)",
+    "answer": "a model that was trained on questions (an encoder with a span head)",
+    "classify": "a model that was trained on classes (an encoder with a sequence classification head)",
+    "tag": "a model that was trained on tags (an encoder with a token classification head)",
 }
 
 
@@ -180,7 +190,7 @@ class LanguageModel:
             CapabilityError: the model does not generate.
         """
         engine = self.engine_for("generate")
-        sampling = _sampling(
+        sampling = sampling_of(
             temperature, top_k, top_p, min_p, seed, repetition_penalty, presence_penalty, frequency_penalty
         )
         results = generate_all(
@@ -215,7 +225,7 @@ class LanguageModel:
         Errors in the arguments are raised here, before the first chunk is asked for.
         """
         engine = self.engine_for("generate")
-        sampling = _sampling(
+        sampling = sampling_of(
             temperature, top_k, top_p, min_p, seed, repetition_penalty, presence_penalty, frequency_penalty
         )
         stops = tuple(checked(stop, "stop string"))
@@ -264,25 +274,116 @@ class LanguageModel:
         scores = score_causal(engine, texts, stride=stride) if method == "causal" else score_pseudo(engine, texts)
         return scores[0] if isinstance(text, str) else scores
 
+    @overload
+    def classify(self, text: str, *, pair: str | None = None) -> Classification: ...
+    @overload
+    def classify(self, text: Texts, *, pair: Texts | None = None) -> list[Classification]: ...
+    def classify(self, text: str | Texts, *, pair: str | Texts | None = None) -> Classification | list[Classification]:
+        """The class of a text, or of each text of a list.
 
-def _sampling(
-    temperature: Number | None,
-    top_k: int | None,
-    top_p: Number | None,
-    min_p: Number | None,
-    seed: int | None,
-    repetition: Number,
-    presence: Number,
-    frequency: Number,
-) -> Sampling:
-    if temperature is None:
-        temperature = 0.0 if (top_k, top_p, min_p, seed) == (None, None, None, None) else 1.0
-    return Sampling(
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        repetition_penalty=repetition,
-        presence_penalty=presence,
-        frequency_penalty=frequency,
-    )
+        Args:
+            text: what to classify; what is longer than the model's context is cut.
+            pair: for a model of pairs, the second text, or one for each text of the list.
+
+        Raises:
+            InputError: a text is empty, or there are not as many second texts as first ones.
+            CapabilityError: the model does not classify.
+        """
+        found = classify_all(self.engine_for("classify"), text, pair)
+        return found[0] if isinstance(text, str) else found
+
+    @overload
+    def tag(self, text: str) -> Tagging: ...
+    @overload
+    def tag(self, text: Texts) -> list[Tagging]: ...
+    def tag(self, text: str | Texts) -> Tagging | list[Tagging]:
+        """The tags of a text's words, and the names that they mark; of each text of a list.
+
+        Args:
+            text: what to tag, of any length.
+
+        Raises:
+            CapabilityError: the model does not tag.
+        """
+        found = tag_all(self.engine_for("tag"), text)
+        return found[0] if isinstance(text, str) else found
+
+    @overload
+    def translate(self, text: str, **options: Unpack[TranslateOptions]) -> Translation: ...
+    @overload
+    def translate(self, text: Texts, **options: Unpack[TranslateOptions]) -> list[Translation]: ...
+    def translate(self, text: str | Texts, **options: Unpack[TranslateOptions]) -> Translation | list[Translation]:
+        """Translate a text, or each text of a list.
+
+        Args:
+            text: of any length: what the model cannot read at once is translated sentence by sentence.
+            options: see `TranslateOptions`.
+
+        Raises:
+            InputError: a language is not known, a sentence is longer than the model, an option is out of range, or a
+                glossary's term cannot be produced.
+            CapabilityError: the model does not translate.
+        """
+        engine = self._translator()
+        wish, texts = wish_of(engine, **options), checked(text)
+        found = translate_all(engine, texts, wish, lambda number: place(number, texts))
+        return found[0] if isinstance(text, str) else found
+
+    def stream_translate(
+        self, texts: Iterable[str], *, at_once: int = 256, **options: Unpack[TranslateOptions]
+    ) -> Iterator[Translation]:
+        """The translation of every text of an iterable, in order, as it comes: a slow iterable's texts are translated
+        one by one, a fast one's `at_once` at a time.
+
+        Errors in the options are raised here, before the first translation is asked for.
+        """
+        check_whole("at_once", at_once, "1 or more", lambda x: x >= 1)
+        engine = self._translator()
+        return stream_translations(engine, texts, wish_of(engine, **options), at_once)
+
+    def _translator(self) -> Seq2SeqEngine:
+        engine = self.engine_for("translate")
+        if not isinstance(engine, Seq2SeqEngine):
+            raise CapabilityError("the model does not translate", where=self.source)
+        return engine
+
+    @overload
+    def answer(self, question: str, *, context: Context, **options: Unpack[AnswerOptions]) -> Answer: ...
+    @overload
+    def answer(
+        self, question: str, *, context: Context, top_k: int, **options: Unpack[AnswerOptions]
+    ) -> list[Answer]: ...
+    @overload
+    def answer(
+        self, question: Texts, *, context: Context | Sequence[Context], **options: Unpack[AnswerOptions]
+    ) -> list[Answer]: ...
+    @overload
+    def answer(
+        self, question: Texts, *, context: Context | Sequence[Context], top_k: int, **options: Unpack[AnswerOptions]
+    ) -> list[list[Answer]]: ...
+    def answer(
+        self,
+        question: str | Texts,
+        *,
+        context: Context | Sequence[Context],
+        top_k: int | None = None,
+        **options: Unpack[AnswerOptions],
+    ) -> Answer | list[Answer] | list[list[Answer]]:
+        """Answer a question from a text, or each question of a list.
+
+        Args:
+            question: what is asked.
+            context: the text to answer from, of any length, or `tasks.retrieve.Passages` of it; for a list of
+                questions one for all, or one for each.
+            top_k: a list of so many answers for a question, best first, instead of the best alone.
+            options: `method`, `threshold`, `passages` and others: see `AnswerOptions`.
+
+        Raises:
+            InputError: a question or a context is empty, an option is out of range or is of the other method.
+            CapabilityError: the model cannot answer that way, or `bm25s`, which finds passages, is not installed.
+        """
+        questions = check_questions(question)
+        found = ask(self.engine_for, questions, context, top_k, **options)
+        if isinstance(question, str):
+            return found[0][0] if top_k is None else found[0]
+        return [answers[0] for answers in found] if top_k is None else found

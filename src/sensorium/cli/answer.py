@@ -1,0 +1,59 @@
+"""`sensorium answer`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sensorium.cli.options import DeviceOption, EngineOption, open_model
+from sensorium.cli.printing import print_json, text_of_stdin, texts_of
+
+
+def answer(
+    model: Annotated[str, typer.Argument(help="The folder of a model that was trained on questions.")],
+    context: Annotated[str, typer.Option(help="The text to answer from, a UTF-8 file of any length; - is stdin.")],
+    question: Annotated[str | None, typer.Argument(help="A question; without it, lines of stdin.")] = None,
+    top_k: Annotated[int, typer.Option(help="Answers a question.")] = 1,
+    threshold: Annotated[
+        float | None, typer.Option(help="Give no answer where it is likelier by more than this, e.g. 0.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="extract, or generate by a model that writes text.")] = "extract",
+    passages: Annotated[int, typer.Option(help="Passages of a long text that are read; 0 reads it whole.")] = 10,
+    rerank: Annotated[bool, typer.Option("--rerank", help="Rank passages by the model's own vectors too.")] = False,
+    template: Annotated[
+        str | None, typer.Option(help="generate: the prompt, with {context} and {question} in it.")
+    ] = None,
+    engine: EngineOption = None,
+    device: DeviceOption = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print as JSON, with places and scores.")] = False,
+) -> None:
+    """Answer a question from a text."""
+    from sensorium.errors import InputError
+
+    if context == "-" and question is None:
+        raise InputError("both the context and the questions would come from stdin", fix="Give the question")
+    text = text_of_stdin() if context == "-" else _read(context)
+    questions = texts_of(question)
+    options: dict[str, Any] = {"method": method, "threshold": threshold, "rerank": rerank, "template": template}
+    if method == "extract":
+        options["passages"] = passages or None
+    found = open_model(model, engine, device).answer(questions, context=text, top_k=top_k, **options)
+    if json:
+        print_json(found if question is None else found[0])
+        return
+    for answers in found:
+        for one in answers:
+            typer.echo(f"{one.score:7.2%}  {' '.join(one.text.split()) or '(no answer)'}")
+
+
+def _read(path: str) -> str:
+    from sensorium.errors import InputError
+
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(error.strerror or "cannot be read", where=path, fix="Name a text file, or -") from error
+    except UnicodeDecodeError as error:
+        raise InputError("not valid UTF-8", where=path, fix="Convert it to UTF-8 first") from error
