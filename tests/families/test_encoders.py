@@ -14,13 +14,17 @@ import torch
 import transformers as hf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as Backend
+from tokenizers.models import WordLevel
 
 from sensorium.core.config import ModelConfig
 from sensorium.core.model import Encoder
+from sensorium.data.tokenizer import Tokenizer
 from sensorium.errors import CapabilityError, CheckpointError, SensoriumError
 from sensorium.families import bert, distilbert, modernbert, roberta
 from sensorium.families.checkpoint import family_for, read_config, read_model, write_model
-from sensorium.families.heads import Task
+from sensorium.families.heads import Task, carried
+from sensorium.training.given import Given
 from tests.core import models
 
 MANY = settings(max_examples=150, deadline=None, derandomize=True)
@@ -228,3 +232,18 @@ def test_two_heads_have_no_format() -> None:
         assert not module.expresses(both)
         with pytest.raises(CheckpointError, match="no Hugging Face format"):
             family_for(both)
+
+
+def test_another_head_reads_through_what_the_given_one_learned(written: Callable[[str, str], Path]) -> None:
+    """As stock `from_pretrained` has it: ModernBERT's dense layer and norm, and nothing of the other families."""
+    for name, (module, config) in FAMILIES.items():
+        tables = [module.keymap(config, "") for config in (config, module.for_task(config, TASKS["classes"]))]
+        parts = ("dense.weight", "dense.bias", "norm.weight", "norm.bias") if name == "modernbert" else ()
+        assert carried(*tables) == {f"features.{part}": f"language.{part}" for part in parts}
+    folder = written("modernbert", "masked")
+    tokenizer = Tokenizer(Backend(WordLevel({"a": 0}, "a")), {})
+    given = Given(folder, read_model(folder).model, tokenizer, modernbert)
+    assert given.fresh(TASKS["spans"]) == ("spans",)
+    ours, theirs = given.with_head(TASKS["spans"]), hf.ModernBertForQuestionAnswering.from_pretrained(folder)
+    assert torch.equal(ours.features.dense.weight, theirs.head.dense.weight)
+    assert torch.equal(ours.features.norm.weight, theirs.head.norm.weight)

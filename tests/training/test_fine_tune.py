@@ -247,12 +247,26 @@ def test_spans_that_do_not_match_are_counted_and_listed(given: Path, tmp_path: P
 def test_long_sequences_are_fitted_to_the_model(given: Path, tmp_path: Path) -> None:
     run = train(questions(tmp_path / "qa.json"), recipe="answer-small", init=given, out=tmp_path / "out",
                 overrides=["run.epochs=0.1", "run.eval_tokens=100"], show_progress=False)  # fmt: skip
+    assert "it takes 64 tokens, so batch.seq_len is 64" in run.notes
     known = json.loads((run.folder / "run" / "run.json").read_text())
     assert known["recipe"]["batch"]["seq_len"] == 64
     assert known["recipe"]["model"] is None
     card = (run.folder / "README.md").read_text()
     assert "pipeline_tag: question-answering" in card
     assert "A bert encoder of" in card
+    assert "questions held out by hash." in card
+    assert "questions, " in card.partition("## Data")[2]
+
+
+def test_the_bundled_encoder_is_given_by_its_name_and_long_texts_are_told(tmp_path: Path) -> None:
+    data = tmp_path / "r.csv"
+    long = "It was a truth universally acknowledged. " * 30
+    data.write_text("text,label\n" + "".join(f"{i} {long if i == 3 else 'short'},{'ab'[i % 2]}\n" for i in range(6)))
+    run = train(data, recipe="classify-small", init="default:encoder", out=tmp_path / "out",
+                overrides=["run.steps=1", "run.held_out=0"], show_progress=False)  # fmt: skip
+    assert run.steps == 1
+    assert run.notes[0].endswith("; classes start from fresh weights")
+    assert run.notes[-1] == "1 of 6 texts are longer than 128 tokens, and are cut"
 
 
 def test_wrong_data_is_told(given: Path, tmp_path: Path) -> None:
@@ -276,6 +290,7 @@ def test_wrong_data_is_told(given: Path, tmp_path: Path) -> None:
     empty = tmp_path / "qa.json"
     empty.write_text('{"data": []}')
     refused(DataError, "holds no questions that can be used", empty, "answer-small")
+    refused(InputError, "unknown column 'label'", data, "answer-small", columns={"label": "text"})
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "manifest.json").write_text("{}")
     refused(InputError, "is a corpus of plain text", tmp_path / "corpus")

@@ -20,6 +20,7 @@ from sensorium.core.config import (
 )
 from sensorium.errors import CheckpointError
 from sensorium.families.hf_config import ANEW, HFConfig
+from sensorium.families.keymap import KeyMap
 
 Kind = Literal["spans", "classes", "tags"]
 ENDINGS: dict[Kind, str] = {
@@ -117,6 +118,19 @@ def ending(config: ModelConfig) -> str | None:
     }
     found = [name for name, there in heads.items() if there]
     return None if len(found) > 1 else found[0] if found else BARE
+
+
+def carried(given: KeyMap, wanted: KeyMap) -> dict[str, str]:
+    """What another head reads through, and what it was in the given one: ModernBERT's heads all have one dense layer
+    and norm of the same name, which the masked language model has learned.
+
+    Args:
+        given: the table of a model's parameters.
+        wanted: the table of the same encoder with another head.
+    """
+    known = {row.theirs: row.ours for row in given.rows}
+    features = [row for row in wanted.rows if row.ours[0].startswith("features.")]
+    return {row.ours[0]: known[row.theirs][0] for row in features if known.get(row.theirs, row.ours) != row.ours}
 
 
 def label_keys(config: ModelConfig) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from sensorium.core.model import Encoder, build, initialise
 from sensorium.data.tokenizer import Tokenizer
 from sensorium.errors import CapabilityError, CheckpointError, InputError
 from sensorium.families.checkpoint import family_of, read_model
-from sensorium.families.heads import Task
+from sensorium.families.heads import Task, carried
 from sensorium.files import StrPath
 from sensorium.inference.open import locate
 from sensorium.training.recipe import Recipe
@@ -117,8 +117,10 @@ class Given:
     def _known(self, task: Task) -> dict[str, Tensor]:
         """Weights that stay: all but those of other labels."""
         same = self.encoder.config.labels == task.labels
-        return {
+        known: dict[str, Tensor] = {
             name: parameter
             for name, parameter in self.encoder.named_parameters()
             if same or not name.startswith(_OF_LABELS)
         }
+        tables = (self.family.keymap(config, "") for config in (self.encoder.config, self._config(task)))
+        return {new: known[old] for new, old in carried(*tables).items() if old in known} | known
