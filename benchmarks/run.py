@@ -1,4 +1,4 @@
-"""Run every benchmark, one after the other: `make bench`. About 40 minutes on two cores."""
+"""Run every benchmark, one after the other: `make bench`. About an hour on two cores."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ BENCHMARKS = (
     "train_causal --precision bf16",
     "train_causal_mixed",
     "train_causal_mixed --precision bf16",
+    "train_translate",
+    "train_translate --precision bf16",
 )
 
 

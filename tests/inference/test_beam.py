@@ -14,7 +14,7 @@ from sensorium.inference.native_seq2seq import NativeSeq2SeqEngine
 from sensorium.inference.transformers_engine import TransformersEngine
 from tests.inference.seq2seq import EOS, FAMILIES, saved, sources
 
-TOKENS = 20
+TOKENS = 14
 OPENERS = {"native": NativeSeq2SeqEngine.open, "transformers": TransformersEngine.open}
 SETTINGS: list[dict[str, Any]] = [
     dict(beams=1),
@@ -33,7 +33,7 @@ SETTINGS: list[dict[str, Any]] = [
 def pair(request, tmp_path_factory):
     name, seed = request.param
     folder = tmp_path_factory.mktemp("beam") / f"{name}{seed}"
-    return saved(FAMILIES[name](), folder, seed=seed, ending=2.0 * seed), folder, seed
+    return saved(FAMILIES[name](), folder, seed=seed, ending=3.5 * seed), folder, seed
 
 
 def stock(model: Any, given: list[list[int]], setting: dict[str, Any]) -> list[list[tuple[list[int], float]]]:
@@ -67,7 +67,7 @@ def search(engine: Any, setting: dict[str, Any]) -> Search:
 @pytest.mark.parametrize("engine", OPENERS)
 def test_searches_find_what_generate_finds(pair, engine, untyped) -> None:
     model, folder, seed = pair
-    opened, given = OPENERS[engine](folder), sources(7, seed=1)
+    opened, given = OPENERS[engine](folder), sources(5, seed=1)
     lengths = set()
     for setting in SETTINGS:
         found = beam_search(opened, given, search(opened, setting))

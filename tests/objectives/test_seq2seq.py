@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from sensorium.core.count import training_flops
 from sensorium.core.encoder_decoder import EncoderDecoder
 from sensorium.data.corpus import ParallelCorpus, language_token
 from sensorium.data.parallel import prepare_parallel
@@ -177,3 +178,10 @@ def test_validation_measures_loss_accuracy_and_bits_a_byte(one_way: ParallelCorp
     text = sum(len(one_way.tokenizer.decode(pair.targets).encode()) for pair in pairs)
     assert metrics["bits_per_byte"] == pytest.approx(loss * len(targets) / math.log(2) / text, rel=1e-5)
     assert goal.evaluate(made, iter(list[PairBatch]()), 0) == {}
+
+
+def test_the_operations_of_a_pair_are_shared_by_the_tokens_of_both_sides(one_way: ParallelCorpus) -> None:
+    made = model("marian", one_way)
+    goal = Seq2SeqObjective(one_way.tokenizer, seq_len=SEQ_LEN, start=START, lengths=(30.0, 12.0))
+    whole = training_flops(made.config, length=12, source_length=30) * 12
+    assert goal.flops(made.config) * (30 + 12) == pytest.approx(whole)

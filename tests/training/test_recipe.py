@@ -15,10 +15,27 @@ from sensorium.training.recipe import load_recipe
         ("gpt2-mini", "model.kv_heads=2", "model.kv_heads=2 does nothing in model.family='gpt2'"),
         ("llama-mini", "objective.mask_rate=0.3", "objective.mask_rate=0.3 does nothing with objective.kind='causal'"),
         ("gpt2-mini", "objective.masking=word", "objective.masking='word' does nothing.*set it to token"),
+        ("bert-mini", "model.decoder_layers=3", "model.decoder_layers=3 does nothing in model.family='bert'"),
+        ("llama-mini", "objective.label_smoothing=0.1", "label_smoothing=0.1 does nothing.*It is for seq2seq"),
+        ("translate-tiny", "objective.mask_rate=0.3", "does nothing.*masked and span_corruption and infilling"),
+        ("t5-mini", "objective.permute=false", "permute=False does nothing.*It is for infilling"),
     ],
 )
 def test_a_setting_that_would_do_nothing_is_refused(recipe: str, override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
+        load_recipe(recipe, [override])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "override"),
+    [
+        ("bert-mini", "model.family=marian"),
+        ("translate-tiny", "model.family=gpt2"),
+        ("t5-mini", "model.family=roberta"),
+    ],
+)
+def test_a_family_that_the_objective_does_not_train_is_refused(recipe: str, override: str) -> None:
+    with pytest.raises(ConfigError, match=r"does not fit model\.family.*marian and bart and t5 by seq2seq"):
         load_recipe(recipe, [override])
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import transformers as hf
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from sensorium.core import stack as core
 from sensorium.data.corpus import ParallelCorpus, language_token
@@ -117,6 +117,14 @@ def test_the_folder_says_how_to_write(one_way: ParallelCorpus, out: Path) -> Non
     assert 'translate(text, source="en", target="fr")' in card
     assert f"{len(one_way.train):,} pairs" in card
     assert "pipeline_tag: translation\nlanguage:\n- en\n- fr\n" in card
+
+
+def test_a_changed_weight_is_found(one_way: ParallelCorpus, out: Path) -> None:
+    train(one_way, recipe="translate-tiny", out=out, overrides=SMALL)
+    tensors = weights(out)
+    tensors["model.decoder.layers.0.encoder_attn.v_proj.weight"][3] += torch.linspace(-1, 1, 64)
+    save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
+    assert [check.name for check in verify(out).checks if not check.passed and check.name.startswith("logits")]
 
 
 def test_a_t5_says_how_long_its_texts_were(one_way: ParallelCorpus, out: Path) -> None:

@@ -144,7 +144,7 @@ class Beams:
         self,
         found: Candidates,
         *,
-        order: Indices | None = None,
+        order: Int[Tensor, "sources beams"] | None = None,
         acceptable: Bool[Tensor, "sources k"] | None = None,
     ) -> Int[Tensor, " rows"] | None:
         """Take one step: finish, go on, and let the sources go that are done.

@@ -138,9 +138,10 @@ class _Dealer:
         return rows, tokens
 
     def _tokens(self, source: int, beam: int, at: int, best: Best, logits: Tensor, total: Tensor) -> dict[int, float]:
-        """The likeliest tokens of a row and those that bring a phrase forward, with their log-probabilities."""
+        """The likeliest tokens of a row and those that bring a phrase forward, or the end where all are written, with
+        their log-probabilities."""
         found = dict(zip(best[1][at].tolist(), best[0][at].tolist(), strict=True))
-        wanted = self._progress[source][beam].wanted(self._demands[source].phrases)
+        wanted = self._progress[source][beam].wanted(self._demands[source].phrases) or sorted(self._search.eos_ids)
         values = logits[at, torch.tensor(wanted, dtype=torch.long, device=self._device)].float() - total[at]
         found |= dict(zip(wanted, values.tolist(), strict=True))
         return {token: logprob for token, logprob in found.items() if logprob > -torch.inf}
@@ -156,7 +157,7 @@ class _Dealer:
         """The best continuations that end the text and are accepted."""
         last = int(beams.limits[row]) == beams.length + 1
         ends = [choice for choice in choices if last or choice.token in self._search.eos_ids]
-        ends.sort(key=lambda choice: -choice.score)
+        ends.sort(key=lambda choice: (sum(choice.progress.left), -choice.score))
         accepts = self._demands[beams.sources[row]].accepts
         tokens = beams.tokens[row].tolist()
         return [c for c in ends[: self._search.candidates] if accepts([*tokens[c.parent], c.token])]
@@ -181,7 +182,7 @@ class _Dealer:
         ]
         acceptable = [[False] * beams + [True] * len(ends) + [False] * (width - beams - len(ends)) for ends in ending]
 
-        def table(values: Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:
+        def table(values: Sequence[Sequence[float | int]], dtype: torch.dtype) -> Tensor:
             return torch.tensor(values, dtype=dtype, device=self._device)
 
         found = Candidates(

@@ -19,6 +19,7 @@ from sensorium.inference.engine import Ids, Seq2SeqEngine
 from sensorium.inference.text import TextStream
 from sensorium.results import Link
 from sensorium.tasks.direction import Direction
+from sensorium.tasks.kept import placeholders
 
 Span = tuple[int, int]
 _CHARACTER = r"\p{Han}\p{Hiragana}\p{Katakana}"
@@ -62,8 +63,13 @@ def align(
 
 
 def words(text: str) -> list[Span]:
-    """Where the words and marks of a text stand; of scripts without spaces, each character."""
-    return [match.span() for match in _WORD.finditer(text)]
+    """Where words and marks stand; of scripts without spaces each character, of placeholders the whole."""
+    kept, found, start = placeholders(text), list[Span](), 0
+    for span in [*kept, (len(text), len(text))]:
+        found += [match.span() for match in _WORD.finditer(text, start, span[0])]
+        found += [span] if span[0] < span[1] else []
+        start = span[1]
+    return found
 
 
 def spans_of(tokenizer: Tokenizer, ids: Sequence[int], text: str) -> list[Span]:

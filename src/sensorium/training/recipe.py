@@ -96,8 +96,8 @@ class ModelRecipe:
     decoder_layers: int | None = None
     """Of an encoder-decoder, where its decoder has not as many as its encoder."""
     dropout: float = 0.0
-    """llama: of the attention weights, the only place where the family has any. The others: of the embeddings and of
-    what each part of a block adds, too."""
+    """llama: of the attention weights, the only place where the family has any. marian: of the embeddings and of what
+    each part of a block adds. The others: of all of these."""
 
 
 @dataclass(frozen=True, kw_only=True)
