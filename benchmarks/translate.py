@@ -1,6 +1,6 @@
 """Translating 2,000 sentences with beam 4, fp32: against `transformers` `generate` and CTranslate2.
 
-    python -m benchmarks.translate MODEL SENTENCES [--count 2000]
+    python -m benchmarks.translate MODEL SENTENCES [--count 2000] [--rounds 3]
 
 MODEL is a Marian folder that Sensorium trained (or any other), SENTENCES a file with one source text a line. All three
 run the same weights with the same beam and length limit. `generate` gets its best: sentences sorted by length, the
@@ -54,14 +54,30 @@ def _stock(folder: Path) -> Any:
 
 
 def ctranslate(folder: Path, work: Path) -> Callable[[list[str]], list[str]] | None:
-    """CTranslate2 over the same weights; None where it is not installed."""
+    """CTranslate2 over the same weights; None where it is not installed.
+
+    Its own reading of Marian takes the last token for padding and starts from a zero embedding, as the models of
+    Helsinki do. Ours start from the embedding of [PAD], token 0: so it is read as the BART that it is otherwise.
+    """
     try:
         import ctranslate2
-        from ctranslate2.converters import TransformersConverter
+        from ctranslate2.converters import TransformersConverter, transformers
     except ImportError:
         return None
     import torch
 
+    class Loader(transformers.BartLoader):
+        architecture_name = "MarianMTModel"
+
+        def get_model_spec(self, model: Any) -> Any:
+            model.config.normalize_before = model.config.normalize_embedding = False
+            return super().get_model_spec(model)
+
+        def set_config(self, config: Any, model: Any, tokenizer: Any) -> None:
+            config.eos_token, config.unk_token = tokenizer.eos_token, tokenizer.unk_token
+            config.decoder_start_token = tokenizer.pad_token
+
+    transformers._MODEL_LOADERS["MarianConfig"] = Loader()
     TransformersConverter(str(folder)).convert(str(work / "ct2"))
     translator = ctranslate2.Translator(
         str(work / "ct2"), device="cpu", compute_type="float32", inter_threads=1, intra_threads=torch.get_num_threads()
@@ -71,7 +87,12 @@ def ctranslate(folder: Path, work: Path) -> Callable[[list[str]], list[str]] | N
     def run(texts: list[str]) -> list[str]:
         tokens = [tokenizer.convert_ids_to_tokens(ids) for ids in tokenizer(texts)["input_ids"]]
         results = translator.translate_batch(
-            tokens, beam_size=BEAMS, max_decoding_length=LONGEST, max_batch_size=2048, batch_type="tokens"
+            tokens,
+            beam_size=BEAMS,
+            max_decoding_length=LONGEST,
+            max_batch_size=2048,
+            batch_type="tokens",
+            suppress_sequences=[[tokenizer.pad_token]],
         )
         return [
             tokenizer.decode(tokenizer.convert_tokens_to_ids(r.hypotheses[0]), skip_special_tokens=True)
@@ -81,7 +102,7 @@ def ctranslate(folder: Path, work: Path) -> Callable[[list[str]], list[str]] | N
     return run
 
 
-def measure(folder: Path, texts: list[str]) -> None:
+def measure(folder: Path, texts: list[str], n_rounds: int) -> None:
     """Load all, compare their texts, time them in turn."""
     import sensorium as sm
 
@@ -97,7 +118,7 @@ def measure(folder: Path, texts: list[str]) -> None:
             sides["CTranslate2"] = run
         for side in sides.values():
             side(trial[:16])
-        rounds = [{name: _rate(side, texts) for name, side in sides.items()} for _ in range(ROUNDS)]
+        rounds = [{name: _rate(side, texts) for name, side in sides.items()} for _ in range(n_rounds)]
     ours = tuple(one["ours"][0] for one in rounds)
     peers = {name: Comparison(ours, tuple(one[name][0] for one in rounds)) for name in sides if name != "ours"}
     same = {name: sum(a == b for a, b in zip(rounds[0]["ours"][1], rounds[0][name][1], strict=True)) for name in peers}
@@ -121,6 +142,7 @@ if __name__ == "__main__":
     parser.add_argument("model", type=Path)
     parser.add_argument("sentences", type=Path)
     parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     given = parser.parse_args()
     lines = [line for line in given.sentences.read_text(encoding="utf-8").splitlines() if line.strip()]
-    measure(given.model, lines[: given.count])
+    measure(given.model, lines[: given.count], given.rounds)

@@ -51,6 +51,10 @@ CASES = {
         dict(batch=1, keys=9, kv_heads=2),
         MaskSpec(causal=False, lengths=(3, 1, 3), key_lengths=(2, 5, 2)),
     ),
+    "documents, one with nothing to read": (
+        dict(batch=1, keys=9, kv_heads=2),
+        MaskSpec(causal=False, lengths=(3, 1, 3), key_lengths=(2, 0, 7)),
+    ),
     "decoding step": (dict(queries=1), MaskSpec(causal=True, q_offset=6)),
     "decoding step, padding": (
         dict(queries=1, kv_heads=2),

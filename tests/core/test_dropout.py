@@ -62,7 +62,8 @@ def test_attention_under_dropout_has_its_exact_derivative(causal: bool, window: 
     assert torch.autograd.gradcheck(run, tuple(inputs(kv_heads)))
 
 
-def test_attention_to_sources_and_with_a_bias_has_its_exact_derivative() -> None:
+@pytest.mark.parametrize("key_lengths", [(2, 6, 1), (3, 0, 6)])
+def test_attention_to_sources_and_with_a_bias_has_its_exact_derivative(key_lengths: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     q, k, v, bias = (
         nn.Parameter(torch.randn(shape, dtype=torch.float64))
@@ -71,7 +72,7 @@ def test_attention_to_sources_and_with_a_bias_has_its_exact_derivative() -> None
 
     def run(*inputs: torch.Tensor) -> torch.Tensor:
         torch.manual_seed(5)
-        spec = MaskSpec(causal=False, lengths=LENGTHS, key_lengths=(2, 6, 1))
+        spec = MaskSpec(causal=False, lengths=LENGTHS, key_lengths=key_lengths)
         k, v = (x.repeat_interleave(2, 1) for x in inputs[1:3])
         return attend_documents(inputs[0], k, v, spec=spec, scale=0.3, dropout_p=0.4, bias=inputs[3])
 

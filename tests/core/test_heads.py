@@ -124,6 +124,13 @@ def test_windows_count_padding_in_the_middle_whatever_the_form() -> None:
     torch.testing.assert_close(model(ids, valid=ends, backend="varlen")[ends], model.stack(ids, valid=ends)[ends])
 
 
+def test_relative_positions_count_padding_in_the_middle_whatever_the_form() -> None:
+    model = encoder(ModelConfig(stack=models.seq2seq("relative").encoder))
+    ids = torch.randint(models.VOCAB, (2, 12))
+    valid = torch.rand(2, 12, generator=torch.Generator().manual_seed(1)) > 0.4
+    torch.testing.assert_close(model(ids, valid=valid)[valid], model.stack(ids, valid=valid)[valid])
+
+
 def test_local_layers_turn_by_their_own_base() -> None:
     model = windowed()
     ids = torch.randint(models.VOCAB, (1, 12))

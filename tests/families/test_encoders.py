@@ -234,6 +234,17 @@ def test_two_heads_have_no_format() -> None:
             family_for(both)
 
 
+def test_modernberts_dense_layer_keeps_its_form_under_every_head() -> None:
+    config = FAMILIES["modernbert"][1]
+    bare = replace(config, language=None)
+    assert config.language is not None
+    relu = replace(config, language=replace(config.language, transform="relu", transform_bias=True))
+    for start, form in ((bare, ("gelu", False)), (config, ("gelu", False)), (relu, ("relu", True))):
+        tags = modernbert.for_task(start, TASKS["tags"])
+        for again in (tags, modernbert.for_task(tags, TASKS["spans"])):
+            assert (again.features.transform, again.features.bias) == form
+
+
 def test_another_head_reads_through_what_the_given_one_learned(written: Callable[[str, str], Path]) -> None:
     """As stock `from_pretrained` has it: ModernBERT's dense layer and norm, and nothing of the other families."""
     for name, (module, config) in FAMILIES.items():

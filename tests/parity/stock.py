@@ -6,11 +6,14 @@ Freshly initialised models have norms of 1 and biases of 0, which would hide a s
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import transformers as hf
+from safetensors.torch import load_file
 
 VOCAB, CONTEXT = 60, 32
 _GPT = dict(vocab_size=VOCAB, n_embd=24, n_layer=2, n_head=4, n_positions=CONTEXT, bos_token_id=1, eos_token_id=2)
@@ -107,6 +110,43 @@ HEADLESS: dict[str, Callable[[], Any]] = {
     "qwen3 model": lambda: hf.Qwen3Model(hf.Qwen3Config(**_LLAMA, head_dim=8)),
 }
 EVERY = ENCODERS | DECODERS | HEADLESS
+MASKS = ["none", "right", "left", "random"]
+Stock = Callable[[str], tuple[Any, Path]]
+"""A stock model of a name, and its folder."""
+
+
+def mask(kind: str) -> torch.Tensor:
+    """Which of 12 tokens of 3 rows are no padding."""
+    valid = torch.ones(3, 12, dtype=torch.bool)
+    valid[1, 7:] = False
+    valid[2, 3:] = False
+    if kind == "left":
+        return valid.flip(1)
+    if kind == "random":
+        return torch.rand(3, 12, generator=torch.Generator().manual_seed(4)) > 0.4
+    return valid if kind == "right" else torch.ones_like(valid)
+
+
+def made_once(make: Callable[[str, Path], Any], folders: pytest.TempPathFactory) -> Stock:
+    """Each stock model and its folder, made when it is first asked for."""
+
+    @cache
+    def get(name: str) -> tuple[Any, Path]:
+        folder = folders.mktemp("stock")
+        return make(name, folder), folder
+
+    return get
+
+
+def assert_same_tensors(folder: Path, again: Path, theirs: Any, opened: Any) -> None:
+    """Both folders hold the same, bit for bit, and stock `transformers` has the same of both."""
+    state = opened.state_dict()
+    for key, value in theirs.state_dict().items():
+        assert torch.equal(state[key], value), key
+    stored, written = load_file(folder / "model.safetensors"), load_file(again / "model.safetensors")
+    assert written.keys() == stored.keys()
+    for key, value in stored.items():
+        assert torch.equal(written[key], value), key
 
 
 def stock(make: Callable[[], Any], folder: Path, seed: int = 0) -> Any:

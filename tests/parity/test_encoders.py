@@ -16,35 +16,15 @@ from sensorium.core.count import parameters
 from sensorium.core.model import Encoder
 from sensorium.families.checkpoint import family_for, read_config, read_model, write_model
 from tests.parity.encoders import BARE, EVERY, MASKED, NAMES, PAD, TASKS, VOCAB
-from tests.parity.stock import stock
+from tests.parity.stock import MASKS, Stock, assert_same_tensors, made_once, mask, stock
 
-MASKS = ["none", "right", "left", "random"]
 CLOSE = dict(atol=2e-5, rtol=1e-5)
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Each stock model and its folder, made once; no test changes either."""
-    made: dict[str, tuple[Any, Path]] = {}
-
-    def get(name: str) -> tuple[Any, Path]:
-        if name not in made:
-            folder = tmp_path_factory.mktemp("stock")
-            made[name] = (stock(EVERY[name], folder), folder)
-        return made[name]
-
-    return get
-
-
-def valid_of(kind: str) -> torch.Tensor:
-    valid = torch.ones(3, 12, dtype=torch.bool)
-    valid[1, 7:] = False
-    valid[2, 3:] = False
-    if kind == "left":
-        return valid.flip(1)
-    if kind == "random":
-        return torch.rand(3, 12, generator=torch.Generator().manual_seed(4)) > 0.4
-    return valid if kind == "right" else torch.ones_like(valid)
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Stock:
+    """Each stock model and its folder; no test changes either."""
+    return made_once(lambda name, folder: stock(EVERY[name], folder), tmp_path_factory)
 
 
 def ids_of(model: Any, valid: torch.Tensor) -> torch.Tensor:
@@ -91,10 +71,10 @@ def close(mine: list[torch.Tensor], theirs: list[torch.Tensor]) -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("kind", MASKS)
-def test_every_layer_and_head_equals_stock(saved: Any, name: str, kind: str) -> None:
+def test_every_layer_and_head_equals_stock(saved: Stock, name: str, kind: str) -> None:
     theirs, folder = saved(name)
     ours = read_model(folder).model
-    valid = valid_of(kind)
+    valid = mask(kind)
     out = theirs_of(theirs, valid, output_hidden_states=True)
     ids = ids_of(theirs, valid)
     capture = Capture(probabilities=False)
@@ -108,10 +88,10 @@ def test_every_layer_and_head_equals_stock(saved: Any, name: str, kind: str) -> 
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_packed_sequences_have_the_same_outputs_as_padded_ones(saved: Any, name: str) -> None:
+def test_packed_sequences_have_the_same_outputs_as_padded_ones(saved: Stock, name: str) -> None:
     theirs, folder = saved(name)
     ours = read_model(folder).model
-    valid = valid_of("right")
+    valid = mask("right")
     ids = ids_of(theirs, valid)
     lengths = tuple(valid.sum(1).tolist())
     hidden, padded = ours(ids[valid][None], lengths=lengths), ours(ids, valid=valid)
@@ -133,7 +113,7 @@ def test_outputs_and_gradients_equal_stock_in_training(name: str, kind: str, tmp
     (tmp_path / "config.json").write_text(json.dumps(config | quiet))
     loaded = read_model(tmp_path)
     ours = loaded.model.train()
-    valid = valid_of(kind)
+    valid = mask(kind)
     expected = outputs(theirs, theirs_of(theirs, valid), valid)
     mine = our_outputs(ours, ours(ids_of(theirs, valid), valid=valid), valid)
     close(mine, expected)
@@ -153,7 +133,7 @@ def _gradient(parameter: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_the_round_trip_changes_no_bit(saved: Any, name: str, tmp_path: Path) -> None:
+def test_the_round_trip_changes_no_bit(saved: Stock, name: str, tmp_path: Path) -> None:
     theirs, folder = saved(name)
     loaded = read_model(folder)
     roles = {"pad": theirs.config.pad_token_id, "cls": 2, "sep": 3}
@@ -163,19 +143,14 @@ def test_the_round_trip_changes_no_bit(saved: Any, name: str, tmp_path: Path) ->
     assert set(info["missing_keys"]) == absent
     assert not info["unexpected_keys"]
     assert not info["mismatched_keys"]
-    state = again.state_dict()
-    for key, value in theirs.state_dict().items():
-        assert torch.equal(state[key], value), key
-    stored, written = load_file(folder / "model.safetensors"), load_file(tmp_path / "model.safetensors")
-    assert written.keys() == stored.keys()
-    assert all(torch.equal(written[key], value) for key, value in stored.items())
+    assert_same_tensors(folder, tmp_path, theirs, again)
     config = loaded.model.config
     assert read_model(tmp_path).model.config == config
     assert parameters(config) == sum(p.numel() for p in loaded.model.parameters())
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_their_settings_survive_the_round_trip(saved: Any, name: str, tmp_path: Path) -> None:
+def test_their_settings_survive_the_round_trip(saved: Stock, name: str, tmp_path: Path) -> None:
     theirs, folder = saved(name)
     write_model(tmp_path, read_model(folder).model, special={"pad": theirs.config.pad_token_id, "cls": 2, "sep": 3})
     before, after = theirs.config.to_dict(), hf.AutoConfig.from_pretrained(tmp_path).to_dict()
@@ -211,7 +186,7 @@ def test_their_settings_survive_the_round_trip(saved: Any, name: str, tmp_path: 
 
 
 @pytest.mark.parametrize("name", [name for name in TASKS if name.endswith((" classes", " tags"))])
-def test_labels_keep_their_names_and_their_meaning(saved: Any, name: str, tmp_path: Path) -> None:
+def test_labels_keep_their_names_and_their_meaning(saved: Stock, name: str, tmp_path: Path) -> None:
     theirs, folder = saved(name)
     loaded = read_model(folder)
     config = loaded.model.config
@@ -229,7 +204,7 @@ def test_labels_keep_their_names_and_their_meaning(saved: Any, name: str, tmp_pa
     assert again.problem_type == theirs.config.problem_type
 
 
-def test_older_folders_of_modernbert_mean_the_same(saved: Any, tmp_path: Path) -> None:
+def test_older_folders_of_modernbert_mean_the_same(saved: Stock, tmp_path: Path) -> None:
     """As the published ones are: two bases of the rotation, and one global layer in every three."""
     theirs, folder = saved("modernbert bases")
     config = read_config(folder)
@@ -237,7 +212,7 @@ def test_older_folders_of_modernbert_mean_the_same(saved: Any, tmp_path: Path) -
     config |= {"global_rope_theta": 900.0, "local_rope_theta": 30.0, "global_attn_every_n_layers": 3}
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "model.safetensors").symlink_to(folder / "model.safetensors")
-    ours, valid = read_model(tmp_path).model, valid_of("none")
+    ours, valid = read_model(tmp_path).model, mask("none")
     close(
         our_outputs(ours, ours(ids_of(theirs, valid)), valid),
         outputs(theirs, theirs_of(hf.ModernBertForMaskedLM.from_pretrained(tmp_path).eval(), valid), valid),
@@ -246,7 +221,7 @@ def test_older_folders_of_modernbert_mean_the_same(saved: Any, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["bert answers", "roberta classes", "roberta tags", "roberta answers", "roberta"])
-def test_a_pooler_that_no_head_reads_changes_nothing(saved: Any, name: str, tmp_path: Path) -> None:
+def test_a_pooler_that_no_head_reads_changes_nothing(saved: Stock, name: str, tmp_path: Path) -> None:
     """Many published fine-tuned encoders still hold the one that they were pre-trained with."""
     theirs, folder = saved(name)
     base = type(theirs).base_model_prefix
@@ -254,11 +229,11 @@ def test_a_pooler_that_no_head_reads_changes_nothing(saved: Any, name: str, tmp_
     extra = {f"{base}.pooler.dense.weight": torch.randn(24, 24), f"{base}.pooler.dense.bias": torch.randn(24)}
     save_file(tensors | extra, tmp_path / "model.safetensors", metadata={"format": "pt"})
     (tmp_path / "config.json").write_text((folder / "config.json").read_text())
-    ours, valid = read_model(tmp_path).model, valid_of("none")
+    ours, valid = read_model(tmp_path).model, mask("none")
     close(our_outputs(ours, ours(ids_of(theirs, valid)), valid), outputs(theirs, theirs_of(theirs, valid), valid))
 
 
-def test_roberta_is_written_with_the_padding_that_its_positions_count_from(saved: Any, tmp_path: Path) -> None:
+def test_roberta_is_written_with_the_padding_that_its_positions_count_from(saved: Stock, tmp_path: Path) -> None:
     theirs, folder = saved("roberta pad 5")
     write_model(tmp_path, read_model(folder).model, special={"pad": PAD, "cls": 2, "sep": 3})
     config = read_config(tmp_path)

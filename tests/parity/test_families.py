@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,38 +16,29 @@ from sensorium.core.capture import Capture
 from sensorium.core.count import parameters
 from sensorium.core.model import Encoder, Transformer
 from sensorium.families.checkpoint import LoadedModel, family_for, read_model, write_model
-from tests.parity.stock import DECODERS, ENCODERS, EVERY, HEADLESS, VOCAB, stock
+from tests.parity.stock import (
+    DECODERS,
+    ENCODERS,
+    EVERY,
+    HEADLESS,
+    MASKS,
+    VOCAB,
+    Stock,
+    assert_same_tensors,
+    made_once,
+    mask,
+    stock,
+)
 
 CLOSE = dict(atol=2e-5, rtol=1e-5)
-MASKS = ["none", "right", "left", "random"]
 IDS = torch.randint(3, VOCAB, (3, 12), generator=torch.Generator().manual_seed(3))
 TYPES = torch.arange(12).ge(5).long().expand(3, 12)
-Stock = Callable[[str], tuple[Any, Path]]
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Stock:
-    """Each stock model and its folder, made once; no test changes either."""
-    made: dict[str, tuple[Any, Path]] = {}
-
-    def get(name: str) -> tuple[Any, Path]:
-        if name not in made:
-            folder = tmp_path_factory.mktemp("stock")
-            made[name] = (stock(EVERY[name], folder), folder)
-        return made[name]
-
-    return get
-
-
-def mask(kind: str) -> torch.Tensor:
-    valid = torch.ones(3, 12, dtype=torch.bool)
-    valid[1, 7:] = False
-    valid[2, 3:] = False
-    if kind == "left":
-        return valid.flip(1)
-    if kind == "random":
-        return torch.rand(3, 12, generator=torch.Generator().manual_seed(4)) > 0.4
-    return valid if kind == "right" else torch.ones_like(valid)
+    """Each stock model and its folder; no test changes either."""
+    return made_once(lambda name, folder: stock(EVERY[name], folder), tmp_path_factory)
 
 
 def counted(valid: torch.Tensor) -> torch.Tensor:
@@ -226,13 +216,7 @@ def test_the_round_trip_changes_no_bit(saved: Stock, name: str, tmp_path: Path) 
     assert not info["mismatched_keys"]
     if name != "mistral":  # without a window it is a Llama, and is written as one
         assert type(hf.AutoModel.from_pretrained(tmp_path).config) is type(theirs.config)
-    state = again.state_dict()
-    for key, value in theirs.state_dict().items():
-        assert torch.equal(state[key], value), key
-    stored, written = load_file(folder / "model.safetensors"), load_file(tmp_path / "model.safetensors")
-    assert written.keys() == stored.keys()
-    for key, value in stored.items():
-        assert torch.equal(written[key], value), key
+    assert_same_tensors(folder, tmp_path, theirs, again)
     second = read_model(tmp_path)
     assert second.model.config == loaded.model.config
     assert parameters(loaded.model.config) == sum(p.numel() for p in loaded.model.parameters())

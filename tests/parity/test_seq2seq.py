@@ -5,7 +5,6 @@ training; and what we write, it opens.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,45 +21,25 @@ from sensorium.core.pack import lengths_of, unpad
 from sensorium.errors import CapabilityError, CheckpointError, SensoriumError
 from sensorium.families.checkpoint import LoadedModel, family_for, read_model, write_model
 from tests.parity.seq2seq import SEQ2SEQ, stock_seq2seq
+from tests.parity.stock import MASKS, Stock, assert_same_tensors, made_once, mask
 
 CLOSE = dict(atol=1e-4, rtol=1e-5)
-MASKS = ["none", "right", "left", "random"]
 SOURCE = torch.randint(3, 50, (3, 12), generator=torch.Generator().manual_seed(3))
 TARGET = torch.randint(3, 50, (3, 9), generator=torch.Generator().manual_seed(4))
 PLACES, TARGET_PLACES = torch.arange(12).expand(3, 12), torch.arange(9).expand(3, 9)
 TARGET_VALID = torch.arange(9) < torch.tensor([[9], [4], [6]])
-Stock = Callable[[str], tuple[Any, Path]]
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Stock:
-    """Each stock model and its folder, made once; no test changes either."""
-    made: dict[str, tuple[Any, Path]] = {}
-
-    def get(name: str) -> tuple[Any, Path]:
-        if name not in made:
-            folder = tmp_path_factory.mktemp("stock")
-            made[name] = (stock_seq2seq(SEQ2SEQ[name], folder), folder)
-        return made[name]
-
-    return get
+    """Each stock model and its folder; no test changes either."""
+    return made_once(lambda name, folder: stock_seq2seq(SEQ2SEQ[name], folder), tmp_path_factory)
 
 
 def read(folder: Path) -> EncoderDecoder:
     model = read_model(folder).model
     assert isinstance(model, EncoderDecoder)
     return model
-
-
-def mask(kind: str) -> torch.Tensor:
-    valid = torch.ones(3, 12, dtype=torch.bool)
-    valid[1, 7:] = False
-    valid[2, 3:] = False
-    if kind == "left":
-        return valid.flip(1)
-    if kind == "random":
-        return torch.rand(3, 12, generator=torch.Generator().manual_seed(4)) > 0.4
-    return valid if kind == "right" else torch.ones_like(valid)
 
 
 def close(mine: torch.Tensor, theirs: torch.Tensor) -> None:
@@ -209,13 +188,7 @@ def test_the_round_trip_changes_no_bit(saved: Stock, name: str, tmp_path: Path) 
     write_model(tmp_path, loaded.model, like=loaded)
     kind = hf.T5ForConditionalGeneration if name == "mt5" else type(theirs)  # an mT5 is a T5 1.1
     again = opened(kind, tmp_path)
-    state = again.state_dict()
-    for key, value in theirs.state_dict().items():
-        assert torch.equal(state[key], value), key
-    stored, written = load_file(folder / "model.safetensors"), load_file(tmp_path / "model.safetensors")
-    assert written.keys() == stored.keys()
-    for key, value in stored.items():
-        assert torch.equal(written[key], value), key
+    assert_same_tensors(folder, tmp_path, theirs, again)
     assert read_model(tmp_path).model.config == loaded.model.config
     assert parameters(loaded.model.config) == sum(p.numel() for p in loaded.model.parameters())
     close(theirs_of(again.eval(), mask("right")).logits, theirs_of(theirs, mask("right")).logits)

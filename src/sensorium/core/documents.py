@@ -87,7 +87,7 @@ def _layout(lengths: tuple[int, ...], key_lengths: tuple[int, ...], heads: int, 
         by_size.setdefault((_rounded(queries, half=half), _rounded(keys, half=half)), []).append(document)
     groups, order, padded = list[_Group](), list[int](), list[tuple[int, int]]()
     for (queries, keys), documents in by_size.items():
-        most = max(1, _SCORES // (heads * queries * keys))
+        most = max(1, _SCORES // max(1, heads * queries * keys))  # a document may have no keys
         for first in range(0, len(documents), most):
             chosen = documents[first : first + most]
             own = [key_lengths[document] for document in chosen]
@@ -210,8 +210,8 @@ def _by_group(
         rows, key_rows = group.count * group.queries, group.count * group.keys
         yield (
             group,
-            [x[first : first + rows].view(group.count, group.queries, -1) for x in queries],
-            [x[key_first : key_first + key_rows].view(group.count, group.keys, -1) for x in keys],
+            [x[first : first + rows].view(group.count, group.queries, x.shape[1]) for x in queries],
+            [x[key_first : key_first + key_rows].view(group.count, group.keys, x.shape[1]) for x in keys],
         )
         first, key_first = first + rows, key_first + key_rows
 
@@ -219,14 +219,16 @@ def _by_group(
 def _add_corner(scores: Tensor, bias: Tensor) -> None:
     """Scores of `[documents · heads, length, keys]` plus the bias, as far as both reach: beyond lies padding."""
     rows, columns = min(scores.shape[1], bias.shape[2]), min(scores.shape[2], bias.shape[3])
-    by_document = scores.view(-1, *bias.shape[1:2], *scores.shape[1:])
+    heads = bias.shape[1]
+    by_document = scores.view(len(scores) // heads, heads, *scores.shape[1:])
     by_document[..., :rows, :columns] += bias[:, :, :rows, :columns]
 
 
 def _sum_corner(score: Tensor, total: Tensor) -> None:
     """The way back: the derivatives of all documents' scores, which are 0 at the padding, summed into the bias's."""
     rows, columns = min(score.shape[1], total.shape[2]), min(score.shape[2], total.shape[3])
-    summed = score.view(-1, *total.shape[1:2], *score.shape[1:]).sum(0)
+    heads = total.shape[1]
+    summed = score.view(len(score) // heads, heads, *score.shape[1:]).sum(0)
     total[0, :, :rows, :columns] += summed[:, :rows, :columns]
 
 

@@ -19,7 +19,7 @@ from sensorium.core.config import EncoderDecoderConfig
 from sensorium.core.cross import CrossAttention
 from sensorium.core.head import LanguageHead, LanguageInputs
 from sensorium.core.mask import MaskSpec
-from sensorium.core.pack import is_unbroken, lengths_of, pad_back, unpad
+from sensorium.core.pack import lengths_of, pad_back, unpad
 from sensorium.core.stack import Hidden, Ids, Stack
 from sensorium.core.tree import Tree
 
@@ -167,12 +167,13 @@ class EncoderDecoder(nn.Module):
         return bool(given) and all(self._may_pack(backend, valid) and bool(valid.any(1).all()) for valid in given)
 
     def _may_pack(self, backend: Backend, valid: Valid) -> bool:
-        """Packing closes holes in a row, which changes distances; and only on a CPU are biased scores faster packed."""
+        """Only on a CPU are biased scores faster packed."""
+        both = (self.encoder, self.decoder)
         if backend not in ("auto", "varlen"):
             return False
-        if self.config.encoder.relative is None and self.config.decoder.relative is None:
-            return True
-        return valid.device.type == "cpu" and is_unbroken(valid)
+        if valid.device.type != "cpu" and any(stack.relative is not None for stack in both):
+            return False
+        return all(stack.may_unpad(valid) for stack in both)
 
 
 def _all_valid(ids: Ids, valid: Valid | None) -> Valid:

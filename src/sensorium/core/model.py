@@ -20,7 +20,7 @@ from sensorium.core.config import EncoderDecoderConfig, ModelConfig
 from sensorium.core.encoder_decoder import EncoderDecoder
 from sensorium.core.head import Features, LanguageHead, LanguageInputs, first_or_mean
 from sensorium.core.linear import Linear
-from sensorium.core.pack import is_unbroken, lengths_of, pad_back, unpad
+from sensorium.core.pack import lengths_of, pad_back, unpad
 from sensorium.core.stack import Hidden, Ids, Stack
 from sensorium.errors import ConfigError
 
@@ -54,8 +54,8 @@ class Encoder(nn.Module):
     ) -> Hidden:
         """Hidden states; zeros at padding. A padded batch is packed around the stack, unless what happens inside
         is to be captured or a back-end that needs the padded form is asked for by name."""
-        packs = backend in ("auto", "varlen") and self._may_pack(valid)
-        if valid is None or capture is not None or not packs:
+        packs = backend in ("auto", "varlen")
+        if valid is None or capture is not None or not packs or not self.stack.may_unpad(valid):
             return self.stack(  # type: ignore[no-any-return]
                 ids,
                 types=types,
@@ -73,12 +73,6 @@ class Encoder(nn.Module):
             backend=backend,
         )
         return pad_back(packed, valid)
-
-    def _may_pack(self, valid: Tensor | None) -> bool:
-        """Packing closes holes in a row, which brings more tokens into a window."""
-        if valid is None or all(block.attention.window is None for block in self.config.stack.blocks):
-            return True
-        return is_unbroken(valid)
 
     def language_inputs(self, hidden: Float[Tensor, "*rows dim"]) -> LanguageInputs:
         """Features, output matrix and bias whose product are the logits: for losses that fuse the product."""

@@ -20,7 +20,7 @@ from sensorium.core.dropout import Dropout
 from sensorium.core.embed import TokenEmbed
 from sensorium.core.mask import MaskSpec
 from sensorium.core.norm import build_norm
-from sensorium.core.pack import restart
+from sensorium.core.pack import is_unbroken, restart
 from sensorium.core.position import rotary_angles
 from sensorium.core.relative import RelativeBias
 from sensorium.core.tree import Tree
@@ -105,6 +105,12 @@ class Stack(nn.Module):
         if self.final_norm is not None:
             x = self.final_norm(x)
         return self.dropout(x)  # type: ignore[no-any-return]
+
+    def may_unpad(self, valid: Bool[Tensor, "batch seq"]) -> bool:
+        """Whether a padded batch gives the same unpadded, which closes holes in a row: that brings more tokens into a
+        window, and changes relative positions."""
+        by_distance = self.relative is not None or self._windows != {None}
+        return not by_distance or is_unbroken(valid)
 
     def _bias(self, ids: Tensor, lengths: tuple[int, ...] | None, past: int, tree: Tree | None) -> Tensor | None:
         """The relative positions' share in the scores; of packed documents, the longest one's."""

@@ -9,7 +9,6 @@ each stack. LayerDrop is not done in training: all layers are run.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from sensorium.core.config import (
     AttentionConfig,
@@ -19,7 +18,6 @@ from sensorium.core.config import (
     LanguageHeadConfig,
     LearnedPosition,
     NormConfig,
-    SinusoidalPosition,
     StackConfig,
     TokenEmbedConfig,
 )
@@ -51,65 +49,10 @@ REQUIRED = (
     "encoder_ffn_dim", "decoder_ffn_dim", "max_position_embeddings", "activation_function",
 )  # fmt: skip
 """Marian's too."""
-NORM = NormConfig(kind="layernorm", eps=1e-5)
+_NORM = NormConfig(kind="layernorm", eps=1e-5)
 """Their eps is PyTorch's default, which no configuration states."""
 _OFFSET = 2
 _SIDES = ("encoder", "decoder")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shape:
-    """What a BART and a Marian are built of, in two stacks; where a pair of numbers stands, the encoder's is first."""
-
-    vocab_size: tuple[int, int]
-    dim: int
-    layers: tuple[int, int]
-    heads: tuple[int, int]
-    feedforward: tuple[int, int]
-    position: LearnedPosition | SinusoidalPosition
-    activation_name: str
-    dropout: float
-    attention_dropout: float
-    activation_dropout: float
-    scale_embedding: bool
-    embed_norm: bool
-    pre_norm: bool
-
-    def stack(self, side: int) -> StackConfig:
-        """The encoder's (0) or the decoder's (1) configuration."""
-        heads, feedforward = self.heads[side], self.feedforward[side]
-        attention = AttentionConfig(
-            n_heads=heads, n_kv_heads=heads, head_dim=default_head_dim(self.dim, heads),
-            dropout=self.attention_dropout, q_bias=True, k_bias=True, v_bias=True, out_bias=True,
-        )  # fmt: skip
-        block = BlockConfig(
-            attention=attention,
-            cross=attention if side else None,
-            feedforward=FeedForwardConfig(
-                width=feedforward,
-                activation=activation(self.activation_name),
-                gated=False,
-                bias=True,
-                dropout=self.activation_dropout,
-            ),
-            norm=NORM,
-            placement="pre" if self.pre_norm else "post",
-            dropout=self.dropout,
-        )
-        embed = TokenEmbedConfig(
-            vocab_size=self.vocab_size[side],
-            position=self.position,
-            norm=NORM if self.embed_norm else None,
-            dropout=self.dropout,
-            scale=self.dim**0.5 if self.scale_embedding else 1.0,
-        )
-        return StackConfig(
-            dim=self.dim,
-            embed=embed,
-            blocks=(block,) * self.layers[side],
-            causal=bool(side),
-            final_norm=NORM if self.pre_norm else None,
-        )
 
 
 def to_config(hf: HFConfig, architecture: str, names: Collection[str]) -> EncoderDecoderConfig:
@@ -170,24 +113,39 @@ def sized(
 ) -> EncoderDecoderConfig:
     """A BART of a given size, or with `pre_norm` an mBART; the decoder is of the encoder's size where nothing else is
     said."""
-    shape = Shape(
-        vocab_size=(vocab_size, vocab_size),
-        dim=dim,
-        layers=(layers, decoder_layers or layers),
-        heads=(heads, decoder_heads or heads),
-        feedforward=(feedforward, decoder_feedforward or feedforward),
-        position=LearnedPosition(size=context, offset=_OFFSET),
-        activation_name=activation_name,
-        dropout=dropout,
-        attention_dropout=attention_dropout,
-        activation_dropout=activation_dropout,
-        scale_embedding=scale_embedding,
-        embed_norm=True,
-        pre_norm=pre_norm,
-    )
+    position = LearnedPosition(size=context, offset=_OFFSET)
+    scale = dim**0.5 if scale_embedding else 1.0
+
+    def stack(layers: int, heads: int, feedforward: int, *, causal: bool) -> StackConfig:
+        attention = AttentionConfig(
+            n_heads=heads, n_kv_heads=heads, head_dim=default_head_dim(dim, heads), dropout=attention_dropout,
+            q_bias=True, k_bias=True, v_bias=True, out_bias=True,
+        )  # fmt: skip
+        feed = FeedForwardConfig(
+            width=feedforward, activation=activation(activation_name), gated=False, bias=True,
+            dropout=activation_dropout,
+        )  # fmt: skip
+        block = BlockConfig(
+            attention=attention,
+            cross=attention if causal else None,
+            feedforward=feed,
+            norm=_NORM,
+            placement="pre" if pre_norm else "post",
+            dropout=dropout,
+        )
+        return StackConfig(
+            dim=dim,
+            embed=TokenEmbedConfig(vocab_size=vocab_size, position=position, norm=_NORM, dropout=dropout, scale=scale),
+            blocks=(block,) * layers,
+            causal=causal,
+            final_norm=_NORM if pre_norm else None,
+        )
+
     return EncoderDecoderConfig(
-        encoder=shape.stack(0),
-        decoder=shape.stack(1),
+        encoder=stack(layers, heads, feedforward, causal=False),
+        decoder=stack(
+            decoder_layers or layers, decoder_heads or heads, decoder_feedforward or feedforward, causal=True
+        ),
         language=LanguageHeadConfig(tied=True, bias=bias),
         shared=True,
     )
@@ -196,7 +154,25 @@ def sized(
 def expresses(config: EncoderDecoderConfig) -> bool:
     """Whether BART's or mBART's format can hold this model."""
     position = config.decoder.embed.position
-    return isinstance(position, LearnedPosition) and position.offset == _OFFSET and config.shared
+    return (
+        isinstance(position, LearnedPosition)
+        and position.offset == _OFFSET
+        and config.shared
+        and config.language.tied
+        and is_plain(config, embed_norm=_NORM)
+    )
+
+
+def is_plain(config: EncoderDecoderConfig, *, embed_norm: NormConfig | None) -> bool:
+    """Whether all that no setting of BART's or Marian's states is as in their code."""
+    return config.language.scale == 1.0 and all(
+        stack.embed.norm == embed_norm
+        and all(
+            block.norm == _NORM and block.attention.scale is None and not block.feedforward.gated
+            for block in stack.blocks
+        )
+        for stack in (config.encoder, config.decoder)
+    )
 
 
 def to_hf(config: EncoderDecoderConfig) -> HFConfig:

@@ -15,6 +15,7 @@ from sensorium.core.config import (
     BlockConfig,
     FeatureConfig,
     FeedForwardConfig,
+    LanguageHeadConfig,
     LearnedPosition,
     ModelConfig,
     NormConfig,
@@ -49,12 +50,7 @@ def to_config(hf: HFConfig, architecture: str, names: Collection[str]) -> ModelC
         architecture: one of ARCHITECTURES.
         names: the checkpoint's tensors.
     """
-    require(
-        hf,
-        ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act",
-         "max_position_embeddings", "type_vocab_size", "layer_norm_eps"),
-    )  # fmt: skip
-    refuse(hf, position_embedding_type="absolute", is_decoder=False, add_cross_attention=False)
+    refuse_others(hf)
     language = architecture in ("BertForPreTraining", "BertForMaskedLM")
     if language:
         refuse(hf, tie_word_embeddings=True)
@@ -63,23 +59,42 @@ def to_config(hf: HFConfig, architecture: str, names: Collection[str]) -> ModelC
     )
     pooler = pair or any(name.endswith("pooler.dense.weight") for name in names)
     config = sized(
-        vocab_size=hf["vocab_size"],
-        dim=hf["hidden_size"],
-        layers=depth(hf, "num_hidden_layers", names),
-        heads=hf["num_attention_heads"],
-        feedforward=hf["intermediate_size"],
-        context=hf["max_position_embeddings"],
-        types=hf["type_vocab_size"],
-        eps=float(hf["layer_norm_eps"]),
-        activation_name=hf["hidden_act"],
-        dropout=number(hf, "hidden_dropout_prob", 0.1),
-        attention_dropout=number(hf, "attention_probs_dropout_prob", 0.1),
-        language=language,
-        pooler=pooler,
-        pair=pair,
+        context=hf["max_position_embeddings"], language=language, pooler=pooler, pair=pair, **sizes(hf, names)
     )
     task = task_of(hf, architecture)
     return config if task is None else for_task(config, task, dropout=hf.get("classifier_dropout"))
+
+
+def refuse_others(hf: HFConfig, *more: str) -> None:
+    """Raise where a setting is missing, one of `more` among them, or is none of an encoder with absolute positions;
+    RoBERTa's are the same.
+
+    Raises:
+        CheckpointError: settings are missing.
+        CapabilityError: a setting is not supported.
+    """
+    require(
+        hf,
+        ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act",
+         "max_position_embeddings", "type_vocab_size", "layer_norm_eps", *more),
+    )  # fmt: skip
+    refuse(hf, position_embedding_type="absolute", is_decoder=False, add_cross_attention=False)
+
+
+def sizes(hf: HFConfig, names: Collection[str]) -> HFConfig:
+    """The arguments of `sized` that RoBERTa has too."""
+    return {
+        "vocab_size": hf["vocab_size"],
+        "dim": hf["hidden_size"],
+        "layers": depth(hf, "num_hidden_layers", names),
+        "heads": hf["num_attention_heads"],
+        "feedforward": hf["intermediate_size"],
+        "types": hf["type_vocab_size"],
+        "eps": float(hf["layer_norm_eps"]),
+        "activation_name": hf["hidden_act"],
+        "dropout": number(hf, "hidden_dropout_prob", 0.1),
+        "attention_dropout": number(hf, "attention_probs_dropout_prob", 0.1),
+    }
 
 
 def sized(
@@ -139,30 +154,44 @@ def for_task(config: ModelConfig, task: Task, *, dropout: float | None = None) -
 
 def expresses(config: ModelConfig) -> bool:
     """Whether BERT's format can hold this model."""
-    stack, block = config.stack, config.stack.blocks[0]
-    position = stack.embed.position
+    block, embed = config.stack.blocks[0], config.stack.embed
     return (
-        not stack.causal
-        and block.placement == "post"
-        and isinstance(position, LearnedPosition)
-        and position.offset == 0
-        and stack.embed.n_types > 0
-        and ending(config) is not None
-        and config.language in (None, masked_head(block.feedforward.activation, block.norm))
+        is_post_norm(config, head=masked_head(block.feedforward.activation, block.norm))
+        and isinstance(embed.position, LearnedPosition)
+        and embed.position.offset == 0
+        and embed.n_types > 0
         and config.features.transform is None
         and (config.classes is None or config.classes.pooling == "pooler")
     )
 
 
+def is_post_norm(config: ModelConfig, *, head: LanguageHeadConfig) -> bool:
+    """Whether this is an encoder with its norms after the branches and one head, which RoBERTa's and DistilBERT's are
+    too; if it is a masked language head, this one."""
+    stack = config.stack
+    return (
+        not stack.causal
+        and stack.blocks[0].placement == "post"
+        and ending(config) is not None
+        and config.language in (None, head)
+    )
+
+
 def to_hf(config: ModelConfig) -> HFConfig:
     """Their configuration of ours."""
-    stack = config.stack
-    block, embed = stack.blocks[0], stack.embed
-    architecture = "BertForPreTraining" if config.n_pair_classes else f"Bert{ending(config)}"
     return {
-        "architectures": [architecture],
+        "architectures": ["BertForPreTraining" if config.n_pair_classes else f"Bert{ending(config)}"],
         "model_type": "bert",
-        "vocab_size": embed.vocab_size,
+        "max_position_embeddings": config.stack.context,
+        **size_keys(config),
+    }
+
+
+def size_keys(config: ModelConfig) -> HFConfig:
+    """Their settings of ours that RoBERTa has too."""
+    stack, block = config.stack, config.stack.blocks[0]
+    return {
+        "vocab_size": stack.embed.vocab_size,
         "hidden_size": stack.dim,
         "num_hidden_layers": len(stack.blocks),
         "num_attention_heads": block.attention.n_heads,
@@ -170,15 +199,14 @@ def to_hf(config: ModelConfig) -> HFConfig:
         "hidden_act": HF_ACTIVATIONS[block.feedforward.activation],
         "hidden_dropout_prob": block.dropout,
         "attention_probs_dropout_prob": block.attention.dropout,
-        "max_position_embeddings": stack.context,
-        "type_vocab_size": embed.n_types,
+        "type_vocab_size": stack.embed.n_types,
         "layer_norm_eps": block.norm.eps,
         **label_keys(config),
-        **classifier_dropout(config),
+        **_classifier_dropout(config),
     }
 
 
-def classifier_dropout(config: ModelConfig) -> HFConfig:
+def _classifier_dropout(config: ModelConfig) -> HFConfig:
     """The dropout before classes and tags, where it differs from the blocks'."""
     rate = config.features.dropout
     has_any = config.classes is not None or config.n_tags > 0

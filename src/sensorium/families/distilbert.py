@@ -10,7 +10,17 @@ from dataclasses import replace
 
 from sensorium.core.config import FeatureConfig, LearnedPosition, ModelConfig
 from sensorium.families import bert
-from sensorium.families.heads import MASKED, Task, architectures, ending, label_keys, masked_head, task_of, with_head
+from sensorium.families.heads import (
+    MASKED,
+    Task,
+    architectures,
+    ending,
+    is_dense_before_classes,
+    label_keys,
+    masked_head,
+    task_of,
+    with_head,
+)
 from sensorium.families.hf_config import HF_ACTIVATIONS, HFConfig, depth, number, refuse, require
 from sensorium.families.keymap import KeyMap, affine, row
 
@@ -84,20 +94,15 @@ def for_task(config: ModelConfig, task: Task, *, dropout: float | None = None) -
 
 def expresses(config: ModelConfig) -> bool:
     """Whether DistilBERT's format can hold this model."""
-    stack, block = config.stack, config.stack.blocks[0]
-    position, features = stack.embed.position, config.features
+    block, embed = config.stack.blocks[0], config.stack.embed
     return (
-        not stack.causal
-        and block.placement == "post"
+        bert.is_post_norm(config, head=masked_head(block.feedforward.activation, block.norm))
         and block.norm.eps == _EPS
-        and isinstance(position, LearnedPosition)
-        and position.offset == 0
-        and stack.embed.n_types == 0
+        and isinstance(embed.position, LearnedPosition)
+        and embed.position.offset == 0
+        and embed.n_types == 0
         and not config.pooler
-        and ending(config) is not None
-        and config.language in (None, masked_head(block.feedforward.activation, block.norm))
-        and (features.transform, features.norm) == ("relu" if config.classes is not None else None, None)
-        and (config.classes is None or (config.classes.pooling == "first" and features.bias))
+        and is_dense_before_classes(config, "relu")
     )
 
 

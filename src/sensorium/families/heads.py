@@ -120,6 +120,15 @@ def ending(config: ModelConfig) -> str | None:
     return None if len(found) > 1 else found[0] if found else BARE
 
 
+def is_dense_before_classes(config: ModelConfig, transform: Activation) -> bool:
+    """Whether classes are of the first token through a dense layer with this activation, and nothing else is through
+    any: RoBERTa's and DistilBERT's."""
+    features, classes = config.features, config.classes
+    if classes is None:
+        return features.transform is None and features.norm is None
+    return (features.transform, features.norm, features.bias, classes.pooling) == (transform, None, True, "first")
+
+
 def carried(given: KeyMap, wanted: KeyMap) -> dict[str, str]:
     """What another head reads through, and what it was in the given one: ModernBERT's heads all have one dense layer
     and norm of the same name, which the masked language model has learned.

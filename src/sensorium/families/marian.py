@@ -7,6 +7,7 @@ need hold. Source and target have one vocabulary and one matrix, or each its own
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +15,8 @@ import torch
 from sensorium.core.config import EncoderDecoderConfig, LanguageHeadConfig, SinusoidalPosition
 from sensorium.core.sinusoid import sinusoids
 from sensorium.errors import CapabilityError
-from sensorium.families.bart import REQUIRED, SECOND_NAMES, Shape, size_keys, sizes, stack_rows
+from sensorium.families import bart
+from sensorium.families.bart import REQUIRED, SECOND_NAMES, is_plain, size_keys, sizes, stack_rows
 from sensorium.families.hf_config import OTHER_ENGINE, HFConfig, flag, require
 from sensorium.families.keymap import KeyMap, Tensors, row
 
@@ -76,24 +78,20 @@ def sized(
 ) -> EncoderDecoderConfig:
     """A Marian of a given size; the decoder is of the encoder's size where nothing else is said, and reads the same
     vocabulary unless it is given one of its own."""
-    shape = Shape(
-        vocab_size=(vocab_size, decoder_vocab_size or vocab_size),
-        dim=dim,
-        layers=(layers, decoder_layers or layers),
-        heads=(heads, decoder_heads or heads),
-        feedforward=(feedforward, decoder_feedforward or feedforward),
-        position=SinusoidalPosition(size=context, layout="halves"),
-        activation_name=activation_name,
-        dropout=dropout,
-        attention_dropout=attention_dropout,
-        activation_dropout=activation_dropout,
-        scale_embedding=scale_embedding,
-        embed_norm=False,
-        pre_norm=False,
+    config = bart.sized(
+        vocab_size=vocab_size, dim=dim, layers=layers, heads=heads, feedforward=feedforward, context=context,
+        decoder_layers=decoder_layers, decoder_heads=decoder_heads, decoder_feedforward=decoder_feedforward,
+        activation_name=activation_name, dropout=dropout, attention_dropout=attention_dropout,
+        activation_dropout=activation_dropout, scale_embedding=scale_embedding,
+    )  # fmt: skip
+    position = SinusoidalPosition(size=context, layout="halves")
+    encoder, decoder = (
+        replace(stack, embed=replace(stack.embed, vocab_size=vocabulary, position=position, norm=None))
+        for stack, vocabulary in ((config.encoder, vocab_size), (config.decoder, decoder_vocab_size or vocab_size))
     )
     return EncoderDecoderConfig(
-        encoder=shape.stack(0),
-        decoder=shape.stack(1),
+        encoder=encoder,
+        decoder=decoder,
         language=LanguageHeadConfig(tied=tied, bias=bias),
         shared=decoder_vocab_size is None,
     )
@@ -102,7 +100,13 @@ def sized(
 def expresses(config: EncoderDecoderConfig) -> bool:
     """Whether Marian's format can hold this model."""
     position = config.decoder.embed.position
-    return isinstance(position, SinusoidalPosition) and position.layout == "halves"
+    return (
+        isinstance(position, SinusoidalPosition)
+        and position.layout == "halves"
+        and config.decoder.blocks[0].placement == "post"
+        and (config.language.tied or not config.shared)
+        and is_plain(config, embed_norm=None)
+    )
 
 
 def to_hf(config: EncoderDecoderConfig) -> HFConfig:

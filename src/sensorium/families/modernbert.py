@@ -212,7 +212,8 @@ def sized(
 def for_task(
     config: ModelConfig, task: Task, *, pooling: Literal["first", "mean"] = "first", dropout: float | None = None
 ) -> ModelConfig:
-    """The same encoder with the head of a task; a masked language head's dense layer and norm are of the same form.
+    """The same encoder with the head of a task; the dense layer and norm of the given head, whichever it is, are of
+    the same form.
 
     Args:
         config: the encoder.
@@ -220,12 +221,10 @@ def for_task(
         pooling: for classes of a sequence: from its first token or the mean of all.
         dropout: before the outputs, in training; None for none.
     """
-    head = config.language
+    head, features = config.language, config.features
+    act, bias = (features.transform, features.bias) if head is None else (head.transform, head.transform_bias)
     features = FeatureConfig(
-        transform="gelu" if head is None else head.transform,
-        bias=head is not None and head.transform_bias,
-        norm=config.stack.final_norm,
-        dropout=dropout or 0.0,
+        transform=act or "gelu", bias=act is not None and bias, norm=config.stack.final_norm, dropout=dropout or 0.0
     )
     return with_head(config, task, features, pooling=pooling)
 

@@ -12,8 +12,17 @@ from dataclasses import replace
 from sensorium.core.config import FeatureConfig, LearnedPosition, ModelConfig
 from sensorium.errors import CheckpointError
 from sensorium.families import bert
-from sensorium.families.heads import MASKED, Task, architectures, ending, label_keys, masked_head, task_of, with_head
-from sensorium.families.hf_config import ANEW, HF_ACTIVATIONS, HFConfig, depth, number, refuse, require
+from sensorium.families.heads import (
+    MASKED,
+    Task,
+    architectures,
+    ending,
+    is_dense_before_classes,
+    masked_head,
+    task_of,
+    with_head,
+)
+from sensorium.families.hf_config import ANEW, HFConfig, refuse
 from sensorium.families.keymap import KeyMap, affine, row
 
 MODEL_TYPES = ("roberta", "xlm-roberta")
@@ -23,12 +32,7 @@ SPECIAL = {"bos_token_id": "cls", "eos_token_id": "sep"}
 
 def to_config(hf: HFConfig, architecture: str, names: Collection[str]) -> ModelConfig:
     """Our configuration of theirs; `names` are the checkpoint's tensors."""
-    require(
-        hf,
-        ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act",
-         "max_position_embeddings", "type_vocab_size", "layer_norm_eps", "pad_token_id"),
-    )  # fmt: skip
-    refuse(hf, position_embedding_type="absolute", is_decoder=False, add_cross_attention=False)
+    bert.refuse_others(hf, "pad_token_id")
     language = architecture.endswith(MASKED)
     if language:
         refuse(hf, tie_word_embeddings=True)
@@ -38,20 +42,11 @@ def to_config(hf: HFConfig, architecture: str, names: Collection[str]) -> ModelC
             f"pad_token_id={pad!r} leaves no positions in a table of {rows}, which begin after it", fix=ANEW
         )
     config = sized(
-        vocab_size=hf["vocab_size"],
-        dim=hf["hidden_size"],
-        layers=depth(hf, "num_hidden_layers", names),
-        heads=hf["num_attention_heads"],
-        feedforward=hf["intermediate_size"],
         context=rows - pad - 1,
         pad_id=pad,
-        types=hf["type_vocab_size"],
-        eps=float(hf["layer_norm_eps"]),
-        activation_name=hf["hidden_act"],
-        dropout=number(hf, "hidden_dropout_prob", 0.1),
-        attention_dropout=number(hf, "attention_probs_dropout_prob", 0.1),
         language=language,
         pooler=any(name.endswith("pooler.dense.weight") for name in names),
+        **bert.sizes(hf, names),
     )
     task = task_of(hf, architecture)
     return config if task is None else for_task(config, task, dropout=hf.get("classifier_dropout"))
@@ -105,46 +100,28 @@ def for_task(config: ModelConfig, task: Task, *, dropout: float | None = None) -
 
 def expresses(config: ModelConfig) -> bool:
     """Whether RoBERTa's format can hold this model."""
-    stack, block = config.stack, config.stack.blocks[0]
-    position = stack.embed.position
-    features = config.features
+    embed = config.stack.embed
     return (
-        not stack.causal
-        and block.placement == "post"
-        and isinstance(position, LearnedPosition)
-        and position.offset > 0
-        and stack.embed.n_types > 0
+        bert.is_post_norm(config, head=masked_head("gelu", config.stack.blocks[0].norm))
+        and isinstance(embed.position, LearnedPosition)
+        and embed.position.offset > 0
+        and embed.n_types > 0
         and not config.n_pair_classes
-        and ending(config) is not None
-        and config.language in (None, masked_head("gelu", block.norm))
-        and (features.transform, features.norm) == ("tanh" if config.classes is not None else None, None)
-        and (config.classes is None or (config.classes.pooling == "first" and features.bias))
+        and is_dense_before_classes(config, "tanh")
     )
 
 
 def to_hf(config: ModelConfig) -> HFConfig:
     """Their configuration of ours."""
-    stack = config.stack
-    block, position = stack.blocks[0], stack.embed.position
+    position = config.stack.embed.position
     if not isinstance(position, LearnedPosition):
         raise CheckpointError("a RoBERTa needs a table of positions")
     return {
         "architectures": [f"Roberta{ending(config)}"],
         "model_type": "roberta",
-        "vocab_size": stack.embed.vocab_size,
-        "hidden_size": stack.dim,
-        "num_hidden_layers": len(stack.blocks),
-        "num_attention_heads": block.attention.n_heads,
-        "intermediate_size": block.feedforward.width,
-        "hidden_act": HF_ACTIVATIONS[block.feedforward.activation],
-        "hidden_dropout_prob": block.dropout,
-        "attention_probs_dropout_prob": block.attention.dropout,
         "max_position_embeddings": position.size + position.offset,
         "pad_token_id": position.offset - 1,
-        "type_vocab_size": stack.embed.n_types,
-        "layer_norm_eps": block.norm.eps,
-        **label_keys(config),
-        **bert.classifier_dropout(config),
+        **bert.size_keys(config),
     }
 
 

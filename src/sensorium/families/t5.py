@@ -160,7 +160,14 @@ def sized(
 
 def expresses(config: EncoderDecoderConfig) -> bool:
     """Whether T5's format can hold this model."""
-    return config.decoder.relative is not None and config.encoder.relative is not None and config.shared
+    return config.shared and all(
+        stack.relative is not None
+        and all(
+            block.placement == "pre" and block.norm.kind == "rmsnorm" and block.attention.scale == 1.0
+            for block in stack.blocks
+        )
+        for stack in (config.encoder, config.decoder)
+    )
 
 
 def to_hf(config: EncoderDecoderConfig) -> HFConfig:
