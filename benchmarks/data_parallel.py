@@ -23,9 +23,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from scripts.fetch import FetchError, cache_folder, debian
-from sensorium.data.holdout import LEAKED, HoldOut
-from sensorium.data.pairs import PairFilter, PairRules
-from sensorium.data.po import CatalogueError, read_mo
+from sensorium.data.parallel.holdout import LEAKED, HoldOut
+from sensorium.data.parallel.pairs import PairFilter, PairRules
+from sensorium.data.parallel.po import CatalogueError, read_mo
 from sensorium.data.sample import Ledger
 
 Pairs = Iterator[tuple[str, str]]

@@ -12,13 +12,17 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from benchmarks import ours as sensorium_side
 from benchmarks.common import Precision, Rate, report, take_turns
 from benchmarks.data_parallel import pairs
 from scripts.fetch import cache_folder
-from sensorium.training.recipe import Recipe, recipe_from_dict
+from sensorium.data.tokens.tokenizer import Tokenizer
+from sensorium.training.recipe import ModelRecipe, Recipe, recipe_from_dict
+
+if TYPE_CHECKING:
+    from transformers import MarianMTModel, PreTrainedTokenizerFast
 
 PAIRS, SEQ_LEN, WARMUP = 128, 128, 3
 STEPS = {"random": 10, "grouped": 50}
@@ -58,19 +62,19 @@ def recipe(precision: Precision) -> Recipe:
 
 def ours(precision: Precision) -> float:
     """Target tokens a second of `sensorium.train`, which counts those of both sides."""
-    read, written = (sum(len(row[side]) for row in rows()) for side in ("input_ids", "labels"))
+    read, written = (sum(len(row[side]) for row in rows(corpus(), SEQ_LEN)) for side in ("input_ids", "labels"))
     return sensorium_side.tokens_per_second(corpus(), recipe(precision)) * written / (read + written)
 
 
-def rows() -> list[dict[str, list[int]]]:
+def rows(folder: Path, seq_len: int) -> list[dict[str, list[int]]]:
     """The pairs that are learned from, as the peer reads them: each side ended by [EOS]."""
     import numpy as np
 
     import sensorium as sm
     from sensorium.objectives.seq2seq import Seq2SeqObjective
 
-    opened = sm.ParallelCorpus.open(corpus())
-    objective = Seq2SeqObjective(opened.tokenizer, seq_len=SEQ_LEN, start=0)
+    opened = sm.ParallelCorpus.open(folder)
+    objective = Seq2SeqObjective(opened.tokenizer, seq_len=seq_len, start=0)
     found = []
     for unit in objective.units(opened.train, np.random.default_rng(0)):
         example = objective.example(opened.train, unit, np.random.default_rng(0))
@@ -78,32 +82,45 @@ def rows() -> list[dict[str, list[int]]]:
     return found
 
 
+def stock_tokenizer(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+    """The corpus's tokenizer as the peer takes it."""
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer.backend, pad_token="[PAD]", eos_token="[EOS]", bos_token="[BOS]"
+    )
+
+
+def stock_model(size: ModelRecipe, tokenizer: Tokenizer) -> MarianMTModel:
+    """Stock Marian of a recipe's size, with fresh weights."""
+    from transformers import MarianConfig, MarianMTModel
+
+    return MarianMTModel(
+        MarianConfig(
+            vocab_size=tokenizer.vocab_size, d_model=size.dim, encoder_layers=size.layers,
+            decoder_layers=size.decoder_layers or size.layers, encoder_attention_heads=size.heads,
+            decoder_attention_heads=size.heads, encoder_ffn_dim=size.feedforward, decoder_ffn_dim=size.feedforward,
+            max_position_embeddings=size.context, activation_function="swish", dropout=size.dropout,
+            attention_dropout=0.0, activation_dropout=0.0, scale_embedding=True, share_encoder_decoder_embeddings=True,
+            pad_token_id=tokenizer.pad_id, bos_token_id=tokenizer.bos_id, eos_token_id=tokenizer.eos_id,
+            decoder_start_token_id=tokenizer.pad_id, forced_eos_token_id=tokenizer.eos_id, attn_implementation="sdpa",
+        )
+    )  # fmt: skip
+
+
 def theirs(precision: Precision, *, order: Literal["random", "grouped"]) -> float:
     """Target tokens a second of stock MarianMTModel in the Seq2SeqTrainer, on the same pairs."""
-    from transformers import DataCollatorForSeq2Seq, MarianConfig, MarianMTModel, PreTrainedTokenizerFast
+    from transformers import DataCollatorForSeq2Seq
 
     import sensorium as sm
     from benchmarks.peer import tokens_per_second
 
-    opened = sm.ParallelCorpus.open(corpus())
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=opened.tokenizer.backend, pad_token="[PAD]", eos_token="[EOS]", bos_token="[BOS]"
-    )
-    pad, end = opened.tokenizer.pad_id, opened.tokenizer.eos_id
-    model = MarianMTModel(
-        MarianConfig(
-            vocab_size=opened.tokenizer.vocab_size, d_model=256, encoder_layers=3, decoder_layers=3,
-            encoder_attention_heads=4, decoder_attention_heads=4, encoder_ffn_dim=1024, decoder_ffn_dim=1024,
-            max_position_embeddings=SEQ_LEN, activation_function="swish", dropout=0.1, attention_dropout=0.0,
-            activation_dropout=0.0, scale_embedding=True, share_encoder_decoder_embeddings=True, pad_token_id=pad,
-            bos_token_id=opened.tokenizer.bos_id, eos_token_id=end, decoder_start_token_id=pad,
-            forced_eos_token_id=end, attn_implementation="sdpa",
-        )
-    )  # fmt: skip
+    tokenizer = sm.ParallelCorpus.open(corpus()).tokenizer
+    model = stock_model(recipe(precision).fresh, tokenizer)
     return tokens_per_second(
         model,
-        rows(),
-        DataCollatorForSeq2Seq(tokenizer, model=model),
+        rows(corpus(), SEQ_LEN),
+        DataCollatorForSeq2Seq(stock_tokenizer(tokenizer), model=model),
         batch=PAIRS,
         steps=STEPS[order],
         warmup=WARMUP,

@@ -21,7 +21,7 @@ from scripts.default_corpus import gather
 from scripts.evaluate_default import evaluate
 from scripts.fetch import cache_folder
 from scripts.model_card import card
-from sensorium.data.tokenizer import ROLES
+from sensorium.data.tokens.tokenizer import ROLES
 from sensorium.families.checkpoint import read_model, write_model
 from sensorium.files import write_json
 from sensorium.inference.fixtures import write_fixtures

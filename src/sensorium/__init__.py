@@ -20,10 +20,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "prepare": "sensorium.data.pipeline",
-    "prepare_parallel": "sensorium.data.parallel",
+    "prepare_parallel": "sensorium.data.parallel.prepare",
     "Corpus": "sensorium.data.shards",
     "ParallelCorpus": "sensorium.data.corpus",
-    "Tokenizer": "sensorium.data.tokenizer",
+    "Tokenizer": "sensorium.data.tokens.tokenizer",
     "train": "sensorium.training.train",
     "Run": "sensorium.training.train",
     "load_recipe": "sensorium.training.recipe",
@@ -57,10 +57,10 @@ __all__ = [
 
 if TYPE_CHECKING:
     from sensorium.data.corpus import ParallelCorpus as ParallelCorpus
-    from sensorium.data.parallel import prepare_parallel as prepare_parallel
+    from sensorium.data.parallel.prepare import prepare_parallel as prepare_parallel
     from sensorium.data.pipeline import prepare as prepare
     from sensorium.data.shards import Corpus as Corpus
-    from sensorium.data.tokenizer import Tokenizer as Tokenizer
+    from sensorium.data.tokens.tokenizer import Tokenizer as Tokenizer
     from sensorium.errors import SensoriumError as SensoriumError
     from sensorium.inference.fixtures import verify as verify
     from sensorium.tasks.backtranslate import backtranslate as backtranslate

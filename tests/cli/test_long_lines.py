@@ -13,7 +13,7 @@ import pytest
 
 from sensorium.data.clean import clean
 from sensorium.data.segment import sentences
-from sensorium.data.train_tokenizer import parse_spec, train_tokenizer
+from sensorium.data.tokens.train import parse_spec, train_tokenizer
 
 MEGABYTE = 1_000_000
 LETTERS = "".join(random.Random(0).choices("abcdefghijklmnopqrstuvwxyz", k=MEGABYTE))

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sensorium.data.labelled import Labelled, read_labelled
+from sensorium.data.labelled.classes import Labelled, read_labelled
+from sensorium.data.labelled.tags import read_tagged
 from sensorium.data.sample import Ledger
-from sensorium.data.tagged import read_tagged
 from sensorium.errors import DataError, InputError
 
 REVIEWS = [("A fine town, and warm.", "good"), ("Cold and wet all year.", "bad"), ("Nothing to say of it.", "good")]

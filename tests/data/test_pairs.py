@@ -7,8 +7,8 @@ import random
 import numpy as np
 import pytest
 
-from sensorium.data.holdout import HELD_OUT, LEAKED, TRAIN, HoldOut
-from sensorium.data.pairs import PairFilter, PairRules, folded
+from sensorium.data.parallel.holdout import HELD_OUT, LEAKED, TRAIN, HoldOut
+from sensorium.data.parallel.pairs import PairFilter, PairRules, folded
 from sensorium.data.sample import Ledger
 from sensorium.errors import InputError
 

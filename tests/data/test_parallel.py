@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import transformers as hf
 
-from sensorium.data import parallel
 from sensorium.data.corpus import ParallelCorpus, open_corpus
-from sensorium.data.parallel import prepare_parallel
+from sensorium.data.parallel import prepare as parallel
+from sensorium.data.parallel.prepare import prepare_parallel
 from sensorium.data.pipeline import prepare
 from sensorium.data.shards import SPLITS, Corpus
 from sensorium.errors import DataError, InputError

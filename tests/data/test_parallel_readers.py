@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sensorium.data import readers
-from sensorium.data.columns import Wanted, language_in_name, languages_in_name
-from sensorium.data.parallel_readers import find_parallel, read_parallel
+from sensorium.data.parallel.columns import Wanted, language_in_name, languages_in_name
+from sensorium.data.parallel.readers import find_parallel, read_parallel
 from sensorium.data.sample import Ledger
 from sensorium.errors import DataError, InputError, SensoriumError
 
@@ -229,7 +229,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
 def test_a_damaged_file_is_skipped_counted_and_listed(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sensorium.data.parallel_tables.MAX_ROW", 1000)
+    monkeypatch.setattr("sensorium.data.parallel.tables.MAX_ROW", 1000)
     content, reason = DAMAGED[name]
     (tmp_path / name).write_bytes(content)
     (tmp_path / "good.tsv").write_text("One\t一\n", encoding="utf-8")

@@ -13,8 +13,8 @@ import transformers as hf
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sensorium.data.marian_tokenizer import MarianTokenizer
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.marian import MarianTokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import CheckpointError, InputError
 from tests.data.piece_files import FAIRSEQ, T5, TEXTS, processor, trained
 

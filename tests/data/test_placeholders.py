@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensorium.data.placeholders import agree, find, placeholders
+from sensorium.data.parallel.placeholders import agree, find, placeholders
 
 
 @pytest.mark.parametrize(

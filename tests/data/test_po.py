@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sensorium.data.po import Catalogue, CatalogueError, read_mo, read_po, without_accelerators
+from sensorium.data.parallel.po import Catalogue, CatalogueError, read_mo, read_po, without_accelerators
 
 babel = pytest.importorskip("babel.messages")
 from babel.messages.mofile import write_mo  # noqa: E402

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sensorium.data.qa import AnswerSpan, Question, read_questions
+from sensorium.data.labelled.questions import AnswerSpan, Question, read_questions
 from sensorium.data.sample import Ledger
 from sensorium.errors import DataError, InputError, SensoriumError
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sensorium.data.corpus import open_corpus
+from sensorium.data.labelled.question_pairs import prepare_questions, write_question_texts
 from sensorium.data.pipeline import prepare
-from sensorium.data.question_pairs import prepare_questions, write_question_texts
 from sensorium.errors import DataError, InputError
 from tests.training.labelled import questions
 

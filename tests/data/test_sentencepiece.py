@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sensorium.data import protobuf
-from sensorium.data.sentencepiece import BYTE, CONTROL, UNKNOWN, PieceModel, build_backend, special_token
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens import protobuf
+from sensorium.data.tokens.sentencepiece import BYTE, CONTROL, UNKNOWN, PieceModel, build_backend, special_token
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import CheckpointError
 from tests.data.piece_files import TEXTS, processor, trained
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sensorium.data.tmx import TmxError, read_tmx
+from sensorium.data.parallel.tmx import TmxError, read_tmx
 
 UNIT = '<tu><tuv xml:lang="en-US"><seg>{en}</seg></tuv><tuv xml:lang="zh-CN"><seg>{zh}</seg></tuv></tu>\n'
 OPEN = '<?xml version="1.0" encoding="{encoding}"?>\n{doctype}<tmx version="1.4"><header srclang="en-US"/><body>\n'

@@ -7,10 +7,10 @@ import pytest
 from tokenizers import Tokenizer as Backend
 from tokenizers import models, pre_tokenizers, processors
 
-from sensorium.data.frame import Frame, shorten
-from sensorium.data.split import held_out
-from sensorium.data.tokenizer import Tokenizer
-from sensorium.data.words import pieces, spaced, words_of
+from sensorium.data.labelled.split import held_out
+from sensorium.data.labelled.words import pieces, spaced, words_of
+from sensorium.data.tokens.frame import Frame, shorten
+from sensorium.data.tokens.tokenizer import Tokenizer
 from tests.objectives.heads import tokenizer
 
 

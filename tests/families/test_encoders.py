@@ -19,7 +19,7 @@ from tokenizers.models import WordLevel
 
 from sensorium.core.config import ModelConfig
 from sensorium.core.model import Encoder
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import CapabilityError, CheckpointError, SensoriumError
 from sensorium.families import bert, distilbert, modernbert, roberta
 from sensorium.families.checkpoint import family_for, read_config, read_model, write_model

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import transformers as hf
 
-from sensorium.data.tokenizer import Kind, Tokenizer
+from sensorium.data.tokens.tokenizer import Kind, Tokenizer
 from tests.inference.mock import byte_tokenizer
 
 CONTEXT = 48

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import transformers as hf
 
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from tests.inference.folders import TOKENIZER, VOCAB
 
 CONTEXT = 48

@@ -51,7 +51,7 @@ def test_what_the_vocabulary_lacks_has_no_form() -> None:
     from tokenizers import Tokenizer as Backend
     from tokenizers import decoders, models, pre_tokenizers
 
-    from sensorium.data.tokenizer import Tokenizer
+    from sensorium.data.tokens.tokenizer import Tokenizer
 
     backend = Backend(models.WordLevel({"[UNK]": 0, "a": 1, "cat": 2, "(": 3}, unk_token="[UNK]"))
     backend.pre_tokenizer, backend.decoder = pre_tokenizers.Whitespace(), decoders.WordPiece()

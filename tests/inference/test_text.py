@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers
 
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import InputError
 from sensorium.inference.text import StopStrings, TextStream
 from tests.inference.mock import byte_tokenizer
@@ -43,7 +43,7 @@ def test_invalid_bytes_give_what_decoding_all_at_once_gives(data: bytes) -> None
 
 
 def _byte_letters() -> dict[str, int]:
-    from sensorium.data.tokenizer import _BYTES
+    from sensorium.data.tokens.tokenizer import _BYTES
 
     return _BYTES
 

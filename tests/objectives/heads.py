@@ -9,8 +9,8 @@ import torch
 import transformers as hf
 
 from sensorium.core.model import Encoder
-from sensorium.data.tokenizer import Tokenizer
-from sensorium.data.train_tokenizer import parse_spec, train_tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
+from sensorium.data.tokens.train import parse_spec, train_tokenizer
 from sensorium.families.checkpoint import read_model
 
 WORDS = (

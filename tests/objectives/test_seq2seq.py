@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from sensorium.core.count import training_flops
 from sensorium.core.encoder_decoder import EncoderDecoder
 from sensorium.data.corpus import ParallelCorpus, language_token
-from sensorium.data.parallel import prepare_parallel
+from sensorium.data.parallel.prepare import prepare_parallel
 from sensorium.errors import ConfigError, DataError
 from sensorium.families import bart, marian, t5
 from sensorium.objectives.objective import Stream, one_pass

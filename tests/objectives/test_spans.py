@@ -7,8 +7,8 @@ import pytest
 import torch
 import transformers as hf
 
-from sensorium.data.qa import AnswerSpan, Question
-from sensorium.data.question_examples import QuestionExamples
+from sensorium.data.labelled.question_examples import QuestionExamples
+from sensorium.data.labelled.questions import AnswerSpan, Question
 from sensorium.errors import ConfigError
 from sensorium.objectives.objective import one_pass
 from sensorium.objectives.spans import SpanExample, SpanObjective, SpanScores, best_span

@@ -8,9 +8,9 @@ import torch
 import transformers as hf
 from sklearn.utils.class_weight import compute_class_weight
 
-from sensorium.data.examples import ClassExamples, TagExamples
-from sensorium.data.labelled import Labelled
-from sensorium.data.tagged import Tagged
+from sensorium.data.labelled.classes import Labelled
+from sensorium.data.labelled.examples import ClassExamples, TagExamples
+from sensorium.data.labelled.tags import Tagged
 from sensorium.errors import ConfigError, DataError
 from sensorium.objectives.objective import one_pass
 from sensorium.objectives.supervised import ClassObjective, TagObjective, balanced, cut_between_words

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from scripts.fetch import pypi
 from sensorium.core.capture import Capture
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.families.checkpoint import read_model, write_model
 
 pytestmark = pytest.mark.slow

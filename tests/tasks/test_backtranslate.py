@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sensorium.data.parallel import prepare_parallel
+from sensorium.data.parallel.prepare import prepare_parallel
 from sensorium.errors import CapabilityError, InputError
 from sensorium.tasks.backtranslate import GROUP, backtranslate
 from sensorium.tasks.model import load

@@ -10,7 +10,7 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
 
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import InputError
 from sensorium.tasks.fill_mask import fill_masks
 from sensorium.tasks.model import load

@@ -9,7 +9,7 @@ import torch
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import CapabilityError, InputError
 from sensorium.tasks.align import words
 from sensorium.tasks.kept import placeholders

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import transformers as hf
 
-from sensorium.data.train_tokenizer import parse_spec, train_tokenizer
+from sensorium.data.tokens.train import parse_spec, train_tokenizer
 
 PEOPLE, TOWNS = ("Anna", "Bert", "Carl", "Dora"), ("Paris", "Rome", "Oslo", "Lima")
 SHORT = ["optim.lr=5e-3", "schedule.warmup=5", "run.epochs=100", "run.eval_every=1000", "run.save_every=1000",

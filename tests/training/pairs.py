@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 
 from sensorium.data.corpus import ParallelCorpus
-from sensorium.data.parallel import prepare_parallel
+from sensorium.data.parallel.prepare import prepare_parallel
 
 ENGLISH = ["cat", "dog", "bird", "horse", "fish", "mouse", "sheep", "goat"]
 FRENCH = ["chat", "chien", "oiseau", "cheval", "poisson", "souris", "mouton", "chèvre"]

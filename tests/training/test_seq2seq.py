@@ -284,7 +284,7 @@ def test_plain_text_teaches_a_model_to_restore_it(recipe: str, corpus: Corpus, o
 
 def test_a_pretrained_model_learns_to_translate(corpus: Corpus, one_way: ParallelCorpus, tmp_path: Path) -> None:
     """BART's way: a vocabulary of one corpus serves the other."""
-    from sensorium.data.parallel import prepare_parallel
+    from sensorium.data.parallel.prepare import prepare_parallel
 
     train(corpus, recipe="bart-mini", out=tmp_path / "bart", overrides=SMALL)
     table = tmp_path / "pairs.tsv"

@@ -118,7 +118,7 @@ def prepare(
 def _prepared(inputs: list[str], parallel: bool, options: dict[str, Any]) -> dict[str, Any]:
     """Make the corpus; its manifest."""
     if parallel:
-        from sensorium.data.parallel import prepare_parallel
+        from sensorium.data.parallel.prepare import prepare_parallel
 
         return prepare_parallel(inputs, **options).manifest
     from sensorium.data.pipeline import prepare as run

@@ -1,4 +1,5 @@
 """Raw files to model batches.
 
-`readers` → `clean` → `dedup` → `segment` → `tokenizer` → `shards`; `pipeline.prepare` runs them in this order.
+`pipeline.prepare` runs `readers` → `clean` → `dedup` → `segment` → `tokens` → `shards`, in this order. Beside plain
+texts there are translations (`parallel`) and what people have labelled (`labelled`).
 """

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensorium.data.shards import SPLITS, Corpus, Tokens, TokenShards, kind_of, open_manifest
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import DataError
 from sensorium.files import StrPath, text_hash
 

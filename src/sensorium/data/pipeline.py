@@ -26,8 +26,8 @@ from sensorium.data.sample import Ledger, Sample
 from sensorium.data.segment import sentences
 from sensorium.data.shards import FORMAT, SPLITS, Corpus, ShardWriter
 from sensorium.data.stage import Stage
-from sensorium.data.tokenizer import Tokenizer
-from sensorium.data.train_tokenizer import DEFAULT, parse_spec, train_tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
+from sensorium.data.tokens.train import DEFAULT, parse_spec, train_tokenizer
 from sensorium.errors import InputError, unknown
 from sensorium.files import StrPath, atomic_folder, write_json
 from sensorium.progress import progress

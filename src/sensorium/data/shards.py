@@ -26,7 +26,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import DataError, InputError
 from sensorium.files import StrPath, read_errors
 

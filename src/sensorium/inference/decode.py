@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import EngineError
 from sensorium.inference.engine import Engine, Seq2SeqEngine
 from sensorium.inference.logits import Sampling, Transform, choose, logprob_of

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.inference.seq2seq_facts import Seq2SeqFacts
 
 Capability = Literal["fill_mask", "generate", "score", "translate", "answer", "classify", "tag"]

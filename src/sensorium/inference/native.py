@@ -19,7 +19,7 @@ from sensorium.core.codes import Codes
 from sensorium.core.encoder_decoder import EncoderDecoder
 from sensorium.core.model import Decoder, Encoder, Transformer
 from sensorium.core.pack import pack
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import CapabilityError, CheckpointError
 from sensorium.families.checkpoint import read_model
 from sensorium.files import StrPath

@@ -12,7 +12,7 @@ from torch import Tensor
 from sensorium.core.capture import Capture
 from sensorium.core.encoder_decoder import EncoderDecoder
 from sensorium.core.pack import pack, pad_back
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import CapabilityError, CheckpointError
 from sensorium.families.checkpoint import read_model
 from sensorium.files import StrPath

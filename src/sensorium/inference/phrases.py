@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 
 Form = tuple[int, ...]
 _BEFORE = (("", ""), ("a", " "), ("(", ""), ("。", ""), ("的", ""))

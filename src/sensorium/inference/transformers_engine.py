@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import CapabilityError
 from sensorium.files import StrPath
 from sensorium.inference.engine import Capability, Engine, Ids, Logits, Rows, left_padded, right_padded

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.inference.engine import Capability, Ids, right_padded
 from sensorium.inference.transformers_engine import context_of, first_position
 from sensorium.inference.unable import Unable

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from sensorium.data.tokenizer import ROLES, Tokenizer
+from sensorium.data.tokens.tokenizer import ROLES, Tokenizer
 from sensorium.errors import CapabilityError, CheckpointError, require
 from sensorium.families.checkpoint import read_config
 from sensorium.inference.engine import Engine

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.inference.engine import Capability, Ids, Logits, Rows, right_padded
 from sensorium.inference.seq2seq_facts import Seq2SeqFacts
 from sensorium.inference.transformers_engine import cache_key

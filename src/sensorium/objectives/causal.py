@@ -15,7 +15,7 @@ import torch
 from sensorium.core.count import training_flops
 from sensorium.core.model import AnyConfig, Transformer
 from sensorium.data.shards import TokenShards
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import ConfigError
 from sensorium.objectives.cross_entropy import linear_cross_entropy, linear_cross_entropy_sums
 from sensorium.objectives.objective import Batch, Example, Loss, OneStack, Units

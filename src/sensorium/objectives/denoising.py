@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensorium.data.shards import TokenShards
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import ConfigError
 from sensorium.objectives.objective import Ids, Units
 from sensorium.objectives.pairs import Ends, PairExample, TwoStacks

@@ -19,7 +19,7 @@ from sensorium.core.count import training_flops
 from sensorium.core.encoder_decoder import EncoderDecoder
 from sensorium.core.model import AnyConfig, Transformer
 from sensorium.core.pack import Packed, pack
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import ConfigError
 from sensorium.objectives.cross_entropy import linear_cross_entropy_sums, smoothed_cross_entropy
 from sensorium.objectives.objective import Ids, Loss

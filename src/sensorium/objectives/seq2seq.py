@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensorium.data.corpus import ParallelShards
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import ConfigError, DataError
 from sensorium.objectives.objective import Units
 from sensorium.objectives.pairs import Ends, PairExample, TwoStacks

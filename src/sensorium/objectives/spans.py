@@ -19,9 +19,9 @@ from torch.nn.utils.rnn import pad_sequence
 from sensorium.core.count import training_flops
 from sensorium.core.model import AnyConfig, Encoder, Transformer
 from sensorium.core.pack import Packed, pack
-from sensorium.data.frame import Frame
-from sensorium.data.question_examples import QuestionExamples
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.labelled.question_examples import QuestionExamples
+from sensorium.data.tokens.frame import Frame
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import ConfigError
 from sensorium.objectives.metrics import answer_match
 from sensorium.objectives.objective import Ids, Loss, Units

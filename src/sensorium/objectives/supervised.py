@@ -19,9 +19,9 @@ from torch import Tensor
 from sensorium.core.count import training_flops
 from sensorium.core.model import AnyConfig, Encoder, Transformer
 from sensorium.core.pack import Packed, pack
-from sensorium.data.examples import ClassExamples, TagExamples
-from sensorium.data.frame import Frame, shorten
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.labelled.examples import ClassExamples, TagExamples
+from sensorium.data.tokens.frame import Frame, shorten
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import ConfigError
 from sensorium.objectives.metrics import accuracy_and_f1, entity_f1, has_entities
 from sensorium.objectives.objective import Ids, Loss, Units

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.inference.engine import Ids, Seq2SeqEngine
 from sensorium.inference.text import TextStream
 from sensorium.results import Link

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sensorium.data.frame import Frame
+from sensorium.data.tokens.frame import Frame
 from sensorium.errors import CapabilityError, InputError
 from sensorium.inference.engine import Engine, HeadEngine, by_length
 from sensorium.inference.logits import check_whole

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from sensorium.data.question_pairs import TEMPLATES, checked_template, filled
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.labelled.question_pairs import TEMPLATES, checked_template, filled
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import InputError
 from sensorium.inference.engine import Engine, Seq2SeqEngine
 from sensorium.inference.logits import Sampling

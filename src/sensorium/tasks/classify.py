@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sensorium.data.frame import Frame
+from sensorium.data.tokens.frame import Frame
 from sensorium.errors import CapabilityError, InputError
 from sensorium.inference.engine import Engine, HeadEngine, by_length
 from sensorium.objectives.supervised import framed

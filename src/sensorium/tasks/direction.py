@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sensorium.data.codes import find_code, language_code, matching
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import InputError, unknown
 from sensorium.inference.engine import Seq2SeqEngine
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sensorium.data.codes import language_code, matching
-from sensorium.data.columns import Wanted
 from sensorium.data.corpus import ParallelCorpus
-from sensorium.data.directions import Directions
-from sensorium.data.parallel_readers import find_parallel, read_parallel
-from sensorium.data.qa import Question, read_questions
+from sensorium.data.labelled.questions import Question, read_questions
+from sensorium.data.parallel.columns import Wanted
+from sensorium.data.parallel.directions import Directions
+from sensorium.data.parallel.readers import find_parallel, read_parallel
 from sensorium.data.sample import Ledger
 from sensorium.errors import DataError, InputError, unknown
 from sensorium.files import StrPath, read_errors

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from tokenizers import Encoding
 from torch import Tensor
 
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import InputError
 from sensorium.inference.engine import Engine, by_length
 from sensorium.inference.logits import check_whole

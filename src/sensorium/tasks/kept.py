@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import regex
 
-from sensorium.data.placeholders import find
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.parallel.placeholders import find
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import InputError
 from sensorium.inference.constrained import Demand
 from sensorium.inference.phrases import Phrase, forms_of

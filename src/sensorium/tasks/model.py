@@ -11,7 +11,7 @@ from typing import Literal, Unpack, overload
 
 import torch
 
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import CapabilityError, InputError, unknown
 from sensorium.files import StrPath
 from sensorium.inference.engine import Capability, Engine, Seq2SeqEngine

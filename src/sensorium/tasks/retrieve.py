@@ -24,8 +24,8 @@ from torch import Tensor
 
 from sensorium.core.model import Encoder
 from sensorium.core.pack import pack
-from sensorium.data.frame import Frame
 from sensorium.data.segment import sentences
+from sensorium.data.tokens.frame import Frame
 from sensorium.errors import CapabilityError, InputError, require
 from sensorium.inference.engine import Engine, by_length
 from sensorium.inference.native import NativeEngine

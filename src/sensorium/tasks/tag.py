@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sensorium.data.frame import Frame
-from sensorium.data.words import Word, pieces, words_of
+from sensorium.data.labelled.words import Word, pieces, words_of
+from sensorium.data.tokens.frame import Frame
 from sensorium.errors import CapabilityError
 from sensorium.inference.engine import Engine, HeadEngine, by_length
 from sensorium.objectives.metrics import entities, has_entities

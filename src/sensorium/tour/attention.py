@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sensorium.core.capture import Capture
 from sensorium.core.model import Encoder
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import CapabilityError
 from sensorium.inference.native import NativeEngine
 from sensorium.reports.blocks import Block, Columns, HeatMap, Text

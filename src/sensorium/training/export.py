@@ -17,7 +17,7 @@ from sensorium.core.encoder_decoder import EncoderDecoder
 from sensorium.core.model import Transformer, stacks
 from sensorium.data.corpus import ParallelCorpus
 from sensorium.data.shards import SPLITS
-from sensorium.data.tokenizer import Kind
+from sensorium.data.tokens.tokenizer import Kind
 from sensorium.families.checkpoint import LoadedModel, write_model
 from sensorium.files import disk_errors, read_json, write_json, write_text
 from sensorium.inference.fixtures import write_fixtures

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sensorium.core.config import ModelConfig
 from sensorium.core.model import Encoder, build, initialise
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import CapabilityError, CheckpointError, InputError
 from sensorium.families.checkpoint import family_of, read_model
 from sensorium.families.heads import Task, carried

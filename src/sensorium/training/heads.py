@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sensorium.data.examples import ClassExamples, TagExamples
+from sensorium.data.labelled.examples import ClassExamples, TagExamples
 from sensorium.objectives.objective import AnyObjective
 from sensorium.objectives.spans import SpanObjective
 from sensorium.objectives.supervised import ClassObjective, TagObjective, balanced

@@ -9,16 +9,16 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from sensorium.data.examples import ClassExamples, Examples, TagExamples
-from sensorium.data.frame import Frame
-from sensorium.data.labelled import read_labelled
-from sensorium.data.qa import read_questions
-from sensorium.data.question_examples import QuestionExamples
+from sensorium.data.labelled.classes import read_labelled
+from sensorium.data.labelled.examples import ClassExamples, Examples, TagExamples
+from sensorium.data.labelled.question_examples import QuestionExamples
+from sensorium.data.labelled.questions import read_questions
+from sensorium.data.labelled.split import held_out
+from sensorium.data.labelled.tags import read_tagged
 from sensorium.data.ragged import fingerprint
 from sensorium.data.sample import Ledger
-from sensorium.data.split import held_out
-from sensorium.data.tagged import read_tagged
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.frame import Frame
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import DataError, InputError
 from sensorium.families.heads import Kind, Task
 from sensorium.files import StrPath

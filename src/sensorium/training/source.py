@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from sensorium.data.corpus import ParallelCorpus, open_corpus
 from sensorium.data.shards import Corpus
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import DataError, InputError
 from sensorium.files import StrPath
 from sensorium.objectives.objective import Split

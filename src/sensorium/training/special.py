@@ -5,7 +5,7 @@ from __future__ import annotations
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
-from sensorium.data.tokenizer import ROLES, Tokenizer
+from sensorium.data.tokens.tokenizer import ROLES, Tokenizer
 from sensorium.errors import ConfigError
 from sensorium.families import bart, marian, t5
 from sensorium.families.checkpoint import LoadedModel

@@ -17,7 +17,7 @@ import regex
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 
-from sensorium.data.tokenizer import Role, Tokenizer
+from sensorium.data.tokens.tokenizer import Role, Tokenizer
 from sensorium.errors import DataError, InputError, unknown
 
 SPECIAL: dict[Role, str] = {

@@ -76,7 +76,7 @@ class Tokenizer:
         folder = Path(folder)
         settings = _json(folder / "tokenizer_config.json")
         if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "merges.txt")):
-            from sensorium.data.piece_folders import read_pieces
+            from sensorium.data.tokens.piece_folders import read_pieces
 
             of_pieces = read_pieces(folder, {**_json(folder / "special_tokens_map.json"), **settings})
             if of_pieces is not None:

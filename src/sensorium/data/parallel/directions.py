@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sensorium.data.codes import matching
-from sensorium.data.columns import Wanted
+from sensorium.data.parallel.columns import Wanted
 from sensorium.data.sample import Ledger, Translations
 from sensorium.errors import DataError
 

@@ -22,9 +22,9 @@ from typing import Any
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
-from sensorium.data import protobuf
-from sensorium.data.charsmap import check_charsmap
-from sensorium.data.tokenizer import Role
+from sensorium.data.tokens import protobuf
+from sensorium.data.tokens.charsmap import check_charsmap
+from sensorium.data.tokens.tokenizer import Role
 from sensorium.errors import CheckpointError
 from sensorium.files import StrPath
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sensorium.data.labelled import Labelled
+from sensorium.data.labelled.classes import Labelled
+from sensorium.data.labelled.tags import Tagged
+from sensorium.data.labelled.words import spaced
 from sensorium.data.ragged import Ragged, fingerprint
-from sensorium.data.tagged import Tagged
-from sensorium.data.tokenizer import Tokenizer
-from sensorium.data.words import spaced
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import DataError
 
 _AT_A_TIME = 1000

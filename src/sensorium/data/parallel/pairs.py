@@ -14,7 +14,7 @@ import xxhash
 from sensorium.data.clean import UnicodeForm, clean
 from sensorium.data.codes import base
 from sensorium.data.language import is_in
-from sensorium.data.placeholders import agree
+from sensorium.data.parallel.placeholders import agree
 from sensorium.data.sample import Ledger
 
 _PARAGRAPHS = regex.compile(r"\n\s*\n")

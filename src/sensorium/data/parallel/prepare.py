@@ -21,17 +21,17 @@ from numpy.typing import NDArray
 from sensorium.data.checks import check_places, check_share, nothing_usable
 from sensorium.data.clean import UnicodeForm
 from sensorium.data.codes import language_code, matching
-from sensorium.data.columns import Wanted
 from sensorium.data.corpus import Direction, ParallelCorpus, language_token
-from sensorium.data.directions import Directions
-from sensorium.data.holdout import HELD_OUT, LEAKED, TRAIN, HoldOut
-from sensorium.data.pairs import PairFilter, PairRules
-from sensorium.data.parallel_readers import Found, find_parallel, read_parallel
+from sensorium.data.parallel.columns import Wanted
+from sensorium.data.parallel.directions import Directions
+from sensorium.data.parallel.holdout import HELD_OUT, LEAKED, TRAIN, HoldOut
+from sensorium.data.parallel.pairs import PairFilter, PairRules
+from sensorium.data.parallel.readers import Found, find_parallel, read_parallel
 from sensorium.data.sample import Ledger
 from sensorium.data.shards import FORMAT, SPLITS, ShardWriter
 from sensorium.data.stage import Stage
-from sensorium.data.tokenizer import Tokenizer
-from sensorium.data.train_tokenizer import DEFAULT, parse_spec, train_tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
+from sensorium.data.tokens.train import DEFAULT, parse_spec, train_tokenizer
 from sensorium.errors import DataError, InputError
 from sensorium.files import StrPath, atomic_folder, write_json
 from sensorium.progress import progress

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import processors
 
-from sensorium.data.sentencepiece import NORMAL, SPACE, USER, PieceModel, build_backend, special_token, tokens_of
-from sensorium.data.tokenizer import Kind, Role, Tokenizer
+from sensorium.data.tokens.sentencepiece import NORMAL, SPACE, USER, PieceModel, build_backend, special_token, tokens_of
+from sensorium.data.tokens.tokenizer import Kind, Role, Tokenizer
 from sensorium.errors import CheckpointError
 from sensorium.files import StrPath, disk_errors, read_json, write_json
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sensorium.data.qa_answers import answers_of
-from sensorium.data.qa_rows import question_files, question_rows
+from sensorium.data.labelled.question_answers import answers_of
+from sensorium.data.labelled.question_rows import question_files, question_rows
 from sensorium.data.sample import Ledger
 from sensorium.files import StrPath
 

@@ -16,12 +16,12 @@ import numpy as np
 
 from sensorium.data.checks import check_share, nothing_usable
 from sensorium.data.corpus import ParallelCorpus
-from sensorium.data.qa import read_questions
+from sensorium.data.labelled.questions import read_questions
+from sensorium.data.labelled.split import held_out
 from sensorium.data.sample import Ledger
 from sensorium.data.shards import FORMAT, SPLITS, ShardWriter
-from sensorium.data.split import held_out
-from sensorium.data.tokenizer import Tokenizer
-from sensorium.data.train_tokenizer import DEFAULT, TokenizerSpec, parse_spec, train_tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
+from sensorium.data.tokens.train import DEFAULT, TokenizerSpec, parse_spec, train_tokenizer
 from sensorium.errors import InputError
 from sensorium.files import StrPath, atomic_folder, write_json, write_text
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from sensorium.data.aligned import aligned_lines, text_sets
 from sensorium.data.codes import find_code, matching
-from sensorium.data.columns import Wanted, language_in_name
-from sensorium.data.parallel_tables import json_translations, parquet_translations, table_rows
-from sensorium.data.po import CatalogueError, read_mo, read_po
+from sensorium.data.parallel.aligned import aligned_lines, text_sets
+from sensorium.data.parallel.columns import Wanted, language_in_name
+from sensorium.data.parallel.po import CatalogueError, read_mo, read_po
+from sensorium.data.parallel.tables import json_translations, parquet_translations, table_rows
+from sensorium.data.parallel.tmx import TmxError, read_tmx
 from sensorium.data.readers import hidden, note_file, open_packed, text_encoding
 from sensorium.data.sample import Ledger, Translations
-from sensorium.data.tmx import TmxError, read_tmx
 from sensorium.errors import DataError, InputError
 from sensorium.files import StrPath
 

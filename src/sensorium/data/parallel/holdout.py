@@ -14,7 +14,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from sensorium.data.pairs import folded
+from sensorium.data.parallel.pairs import folded
 from sensorium.errors import InputError
 
 TRAIN, HELD_OUT, LEAKED = 0, 1, 2

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from sensorium.data.codes import matching
-from sensorium.data.columns import Wanted, language_in_name
+from sensorium.data.parallel.columns import Wanted, language_in_name
 from sensorium.data.readers import MAX_ROW, bounded_lines, note_file, open_packed, text_encoding
 from sensorium.data.sample import Ledger, Translations
 from sensorium.errors import DataError

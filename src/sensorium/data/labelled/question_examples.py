@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sensorium.data.examples import Examples
-from sensorium.data.qa import AnswerSpan, Question
+from sensorium.data.labelled.examples import Examples
+from sensorium.data.labelled.questions import AnswerSpan, Question
 from sensorium.data.ragged import Ragged, fingerprint
-from sensorium.data.tokenizer import Tokenizer
+from sensorium.data.tokens.tokenizer import Tokenizer
 
 _AT_A_TIME = 200
 """Contexts whose offsets, as the tokenizer gives them, are held at one time."""

@@ -12,9 +12,9 @@ from typing import Any
 
 from tokenizers import processors
 
-from sensorium.data.marian_tokenizer import read_marian
-from sensorium.data.sentencepiece import CONTROL, UNKNOWN, PieceModel, build_backend, special_token, tokens_of
-from sensorium.data.tokenizer import Role, Tokenizer
+from sensorium.data.tokens.marian import read_marian
+from sensorium.data.tokens.sentencepiece import CONTROL, UNKNOWN, PieceModel, build_backend, special_token, tokens_of
+from sensorium.data.tokens.tokenizer import Role, Tokenizer
 from sensorium.errors import CheckpointError
 from sensorium.files import read_json
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sensorium.data.codes import find_code
-from sensorium.data.columns import Layout, Wanted, layout
+from sensorium.data.parallel.columns import Layout, Wanted, layout
 from sensorium.data.readers import MAX_ROW, bounded_lines, json_rows, parquet_rows
 from sensorium.data.sample import Ledger, Translations
 from sensorium.errors import DataError

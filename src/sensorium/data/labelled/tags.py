@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sensorium.data.labelled import label_of
+from sensorium.data.labelled.classes import label_of
 from sensorium.data.rows import KNOWN, Row, kind_of, named_rows, opened
 from sensorium.data.sample import Ledger
 from sensorium.errors import DataError, InputError, unknown

@@ -1,0 +1,1 @@
+"""Texts and their translations: `prepare.prepare_parallel` runs `readers` → `pairs` → `holdout` → tokens → shards."""
