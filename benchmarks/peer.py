@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import (
     PreTrainedModel,
     Seq2SeqTrainer,
@@ -83,3 +85,67 @@ def tokens_per_second(
         trainer.train()
     # One batch may be collated ahead of the last step; the timed steps are those after the warm-up.
     return sum(sizes[warmup : warmup + steps]) / (clock.end - clock.start)
+
+
+class _Budget(TrainerCallback):
+    """The share of the time that is gone, which decides the rate and the end."""
+
+    def __init__(self, minutes: float) -> None:
+        self.seconds, self.start = 60 * minutes, 0.0
+
+    def share(self) -> float:
+        return (time.perf_counter() - self.start) / self.seconds if self.start else 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.start = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        control.should_training_stop = self.share() >= 1.0
+
+
+def timed_trainer(
+    model: PreTrainedModel,
+    dataset: Any,
+    collator: Any,
+    *,
+    folder: Path,
+    batch: int,
+    minutes: float,
+    rate: float,
+    warmup: float,
+    weight_decay: float = 0.0,
+    smoothing: float = 0.0,
+) -> Trainer:
+    """A `Trainer` that trains for so long: AdamW, linear warm-up and decay over the time, batches grouped by length."""
+    two_stacks = bool(model.config.is_encoder_decoder)
+    base, settings = (Seq2SeqTrainer, Seq2SeqTrainingArguments) if two_stacks else (Trainer, TrainingArguments)
+    budget = _Budget(minutes)
+
+    class Timed(base):
+        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+            def factor(_: int) -> float:
+                share = budget.share()
+                return min(max(share, 0.01 * warmup) / warmup, max(0.0, 1 - share) / (1 - warmup))
+
+            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, factor)
+            return self.lr_scheduler
+
+    arguments = settings(
+        output_dir=folder,
+        per_device_train_batch_size=batch,
+        max_steps=10**6,
+        optim="adamw_torch_fused",
+        learning_rate=rate,
+        adam_beta2=0.98,
+        weight_decay=weight_decay,
+        train_sampling_strategy="group_by_length",
+        label_smoothing_factor=smoothing,
+        logging_steps=200,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=not torch.cuda.is_available(),
+        dataloader_num_workers=0,
+        dataloader_pin_memory=False,
+    )
+    return Timed(model=model, args=arguments, train_dataset=dataset, data_collator=collator, callbacks=[budget])

@@ -2,8 +2,9 @@
 
     python -m benchmarks.translation_quality zh --minutes 60 [--work FOLDER]
 
-One model learns both directions, English to a language and back, from LibreOffice's help; it is tested on packages that
-it has not seen: GNOME's help, the Debian handbook, the captions of Tux Paint. Against it stand copying the source, a
+One model learns both directions, English to a language and back, from strings and help of programs, a game's stories
+and a book; it is tested on a program that it has not seen, the mail client Evolution: its strings and its help, without
+those of which a side stands in another package too. Against it stand copying the source, a
 translation memory (`translation_memory.py`), and stock `MarianMTModel` of the same size in the `Seq2SeqTrainer`. Both
 models are trained at the same time, on the same pairs, each on half of the processor's threads, for the same time by
 the clock, and translate with beam 4. The peer's settings are those that Marian is usually trained with: AdamW, linear
@@ -18,7 +19,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,12 @@ from benchmarks.data_parallel import SPELLINGS, split
 from benchmarks.translation_memory import translations
 from scripts.fetch import cache_folder
 
-LEARNED = "libreoffice-help"
-TESTS = ("gnome-user-docs", "debian-handbook", "tuxpaint-stamps-default")
+TESTS = ("evolution-common",)
+TESTED = 1000
+"""Texts of the test packages that are translated, spread evenly over them."""
 RECIPE = "default-translator"
 BEAMS, LONGEST, SEQ_LEN, BATCH = 4, 192, 192, 64
-PEER_RATE, PEER_WARMUP = 2e-3, 0.02
+PEER_RATE, PEER_WARMUP = 1e-3, 0.1
 SIDES = ("ours", "theirs")
 Rows = list[tuple[str, str, str]]
 """Package, English text, translation."""
@@ -48,13 +49,10 @@ def data(language: str, work: Path) -> tuple[Rows, Rows]:
     import sensorium as sm
 
     learned, tested = split(language, list(TESTS), work)
-    chosen = [row for row in read(learned) if row[0] == LEARNED]
     if not (work / "corpus").is_dir():
-        table = work / "learned.tsv"
-        lines = ("\t".join(row) + "\n" for row in [("package", "en", language), *chosen])
-        table.write_text("".join(lines), encoding="utf-8")
-        sm.prepare_parallel(table, out=work / "corpus", source="en", target=language, both_ways=True, validation=0.01)
-    return chosen, read(tested)
+        sm.prepare_parallel(learned, out=work / "corpus", source="en", target=language, both_ways=True, validation=0.01)
+    rows = read(tested)
+    return read(learned), rows[:: max(1, len(rows) // TESTED)][:TESTED]
 
 
 def ours(work: Path, minutes: float) -> Callable[[list[str], str], list[str]]:
@@ -72,58 +70,32 @@ def ours(work: Path, minutes: float) -> Callable[[list[str], str], list[str]]:
 def theirs(work: Path, minutes: float, rate: float = PEER_RATE) -> Callable[[list[str], str], list[str]]:
     """Train stock `transformers` for the same time."""
     import torch
-    from torch.optim.lr_scheduler import LambdaLR
     from transformers import (
         DataCollatorForSeq2Seq,
         MarianMTModel,
-        Seq2SeqTrainer,
-        Seq2SeqTrainingArguments,
-        TrainerCallback,
     )
 
     import sensorium as sm
+    from benchmarks.peer import timed_trainer
     from benchmarks.train_translate import rows, stock_model, stock_tokenizer
     from sensorium.training.recipe import load_recipe
 
     corpus = sm.ParallelCorpus.open(work / "corpus")
     tokenizer = stock_tokenizer(corpus.tokenizer)
 
-    class Clock(TrainerCallback):
-        """The share of the time that is gone, which decides the rate and the end."""
-
-        start = 0.0
-
-        def share(self) -> float:
-            return (time.perf_counter() - self.start) / (60 * minutes) if self.start else 0.0
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            control.should_training_stop = self.share() >= 1.0
-
-        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            self.start = time.perf_counter()
-
-    class Timed(Seq2SeqTrainer):
-        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-            def factor(_: int) -> float:
-                share = clock.share()
-                return min(max(share, 0.01 * PEER_WARMUP) / PEER_WARMUP, max(0.0, 1 - share) / (1 - PEER_WARMUP))
-
-            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, factor)
-            return self.lr_scheduler
-
     if not (work / "theirs").is_dir():
-        clock = Clock()
         model = stock_model(load_recipe(RECIPE).fresh, corpus.tokenizer)
-        arguments = Seq2SeqTrainingArguments(
-            output_dir=work / "peer", per_device_train_batch_size=BATCH, max_steps=10**6, optim="adamw_torch_fused",
-            learning_rate=rate, adam_beta2=0.98, train_sampling_strategy="group_by_length", label_smoothing_factor=0.1,
-            logging_steps=200, save_strategy="no", report_to="none", disable_tqdm=True, use_cpu=True,
-            dataloader_num_workers=0, dataloader_pin_memory=False,
-        )  # fmt: skip
-        trainer = Timed(
-            model=model, args=arguments, train_dataset=rows(work / "corpus", SEQ_LEN),
-            data_collator=DataCollatorForSeq2Seq(tokenizer, model=model), callbacks=[clock],
-        )  # fmt: skip
+        trainer = timed_trainer(
+            model,
+            rows(work / "corpus", SEQ_LEN),
+            DataCollatorForSeq2Seq(tokenizer, model=model),
+            folder=work / "peer",
+            batch=BATCH,
+            minutes=minutes,
+            rate=rate,
+            warmup=PEER_WARMUP,
+            smoothing=0.1,
+        )
         trainer.train()
         model.save_pretrained(work / "theirs")
     model = MarianMTModel.from_pretrained(work / "theirs", dtype=torch.float32).eval()

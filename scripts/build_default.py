@@ -1,10 +1,10 @@
-"""Make the default model: fetch its text, prepare it, train encoder and decoder, store them, measure them.
+"""Make the bundled models: fetch what they learn from, prepare it, train them, store them, measure them.
 
-    python -m scripts.build_default [--work FOLDER] [--only text|corpus|decoder|encoder|export]
+    python -m scripts.build_default [--work FOLDER] [--only STAGE]
 
 Each stage leaves a folder under the working folder and is skipped where that is there, so that the command may be
-stopped and given again; a training goes on where it stopped. About an hour on two cores, one model on each
-(`--only encoder` and `--only decoder` side by side, with OMP_NUM_THREADS=1).
+stopped and given again; a training goes on where it stopped. About two and a half hours on two cores, one model on each
+(`--only encoder` and `--only decoder` side by side, with OMP_NUM_THREADS=1; likewise `translate` and `answer`).
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from pathlib import Path
 import torch
 
 import sensorium as sm
+from benchmarks import answer_quality, translation_quality
+from scripts import default_questions, small_encoder
 from scripts.default_corpus import gather
-from scripts.evaluate_default import evaluate
+from scripts.evaluate_default import evaluate, evaluate_answers, evaluate_translations
 from scripts.fetch import cache_folder
-from scripts.model_card import card
+from scripts.model_card import answer_card, card, translate_card
 from sensorium.data.tokens.tokenizer import ROLES
 from sensorium.families.checkpoint import read_model, write_model
 from sensorium.files import write_json
@@ -52,8 +54,37 @@ def train(work: Path, part: str) -> None:
         sm.train(work / "corpus", recipe=f"default-{part}", out=work / part, resume=True)
 
 
+def translate(work: Path) -> None:
+    """Stage 5: LibreOffice's help in English and Chinese, and a translator of both directions."""
+    pairs = work / "pairs"
+    pairs.mkdir(exist_ok=True)
+    translation_quality.data("zh", pairs)
+    if not (work / "translate" / "config.json").is_file():
+        sm.train(pairs / "corpus", recipe=translation_quality.RECIPE, out=work / "translate", resume=True)
+
+
+def answer(work: Path) -> None:
+    """Stage 6: a small encoder, and questions that it learns to answer."""
+    questions = work / "questions"
+    questions.mkdir(exist_ok=True)
+    if not (questions / "learned.json").is_file():
+        default_questions.gather(questions / "learned.json", questions)
+    if not (questions / "encoder" / "config.json").is_file():
+        small_encoder.cut(questions / "encoder", layers=4, tokens=6500, texts=small_encoder.text())
+    if not (work / "answer" / "config.json").is_file():
+        _, tested = answer_quality.data(questions)
+        sm.train(
+            questions / "learned.json",
+            recipe="default-answerer",
+            init=questions / "encoder",
+            validation=tested,
+            out=work / "answer",
+            resume=True,
+        )
+
+
 def export(work: Path) -> None:
-    """Stage 5: store in half precision, add fixtures, measure what was stored, write the cards."""
+    """Stage 7: store the models for text in half precision, add fixtures, measure what was stored, write the cards."""
     for part in PARTS:
         _store(work / part, ASSETS / part)
     measured = evaluate(work / "corpus", ASSETS / "encoder", ASSETS / "decoder")
@@ -61,6 +92,22 @@ def export(work: Path) -> None:
         write_fixtures(ASSETS / part)
         (ASSETS / part / "README.md").write_text(card(part, work, measured), encoding="utf-8")
     print(json.dumps(measured, indent=2))
+
+
+def export_translate(work: Path) -> None:
+    """Stage 8: the same for the translator."""
+    _store(work / "translate", ASSETS / "translate")
+    write_fixtures(ASSETS / "translate")
+    measured = evaluate_translations(ASSETS / "translate", work / "pairs")
+    (ASSETS / "translate" / "README.md").write_text(translate_card(work / "translate", measured), encoding="utf-8")
+
+
+def export_answer(work: Path) -> None:
+    """Stage 9: the same for the model that answers."""
+    _store(work / "answer", ASSETS / "answer")
+    write_fixtures(ASSETS / "answer")
+    measured = evaluate_answers(ASSETS / "answer", work / "questions")
+    (ASSETS / "answer" / "README.md").write_text(answer_card(work / "answer", measured), encoding="utf-8")
 
 
 def _store(run: Path, out: Path) -> None:
@@ -83,9 +130,13 @@ def main() -> None:
         "corpus": corpus,
         "decoder": lambda work: train(work, "decoder"),
         "encoder": lambda work: train(work, "encoder"),
+        "translate": translate,
+        "answer": answer,
         "export": export,
+        "export-translate": export_translate,
+        "export-answer": export_answer,
     }
-    parser = argparse.ArgumentParser(description="Make the default model.")
+    parser = argparse.ArgumentParser(description="Make the bundled models.")
     parser.add_argument("--work", type=Path, default=cache_folder() / "default")
     parser.add_argument("--only", choices=list(stages))
     given = parser.parse_args()

@@ -19,8 +19,11 @@ import numpy as np
 import torch
 
 import sensorium as sm
+from benchmarks import answer_quality, translation_quality
 from sensorium.data.language import script
 from sensorium.inference.engine import Engine
+from sensorium.results import Measure
+from sensorium.tasks.measures import translation_measures
 
 WINDOW = 62
 """Tokens that the encoder sees at a time, with [CLS] and [SEP] the length that it was trained at."""
@@ -89,6 +92,26 @@ def evaluate(corpus_folder: Path, encoder: Path, decoder: Path) -> dict[str, dic
             "commonest_token": round(commonest(documents), 4),
         }
     return found
+
+
+def evaluate_translations(folder: Path, work: Path) -> dict[tuple[str, str, str], tuple[int, tuple[Measure, ...]]]:
+    """(from, into, package) → texts and measures, for packages that the translator has not seen; beam 4."""
+    lm, found = sm.load(folder), {}
+    _, rows = translation_quality.data("zh", work)
+    for package in translation_quality.TESTS:
+        chosen = [row for row in rows if row[0] == package]
+        for here, there in (("en", "zh"), ("zh", "en")):
+            place = {"en": 1, "zh": 2}
+            texts, right = [row[place[here]] for row in chosen], [row[place[there]] for row in chosen]
+            outputs = [one.text for one in lm.translate(texts, target=there, beam=translation_quality.BEAMS)]
+            found[here, there, package] = len(texts), translation_measures(outputs, right, language=there)
+    return found
+
+
+def evaluate_answers(folder: Path, work: Path) -> tuple[Measure, ...]:
+    """Exact match and F1 on DisflQA's held-out paragraphs."""
+    _, tested = answer_quality.data(work)
+    return sm.evaluate(folder, task="qa", data=tested).measures
 
 
 if __name__ == "__main__":

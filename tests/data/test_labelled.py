@@ -168,6 +168,13 @@ def test_files_of_columns_are_read(tmp_path: Path) -> None:
     assert [(s.words, s.tags) for s in found] == [(("Do", "n't", "go"), ("AUX", "PART", "VERB"))]
 
 
+def test_a_file_may_begin_with_a_word_that_is_a_hash_or_with_a_comment(tmp_path: Path) -> None:
+    found = read_tagged(written(tmp_path / "a.conll", "# O\n1 B-RANK\n\n"), Ledger())
+    assert [(s.words, s.tags) for s in found] == [(("#", "1"), ("O", "B-RANK"))]
+    found = read_tagged(written(tmp_path / "b.conll", "# of two sentences\nOslo B-LOC\n\n# another\n# O\n"), Ledger())
+    assert [s.words for s in found] == [("Oslo",), ("#", "#")]
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet", ".json"])
 @pytest.mark.parametrize("names", [("tokens", "ner_tags"), ("words", "labels"), ("w", "t")])
 def test_tables_of_lists_are_read(suffix: str, names: tuple[str, str], tmp_path: Path) -> None:

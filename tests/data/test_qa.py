@@ -146,6 +146,17 @@ def test_what_squad_calls_impossible_has_no_answers(tmp_path: Path) -> None:
     assert (read(tmp_path / "a.json")[0].answers, read(tmp_path / "a.json")[0].impossible) == ((), True)
 
 
+@pytest.mark.parametrize("said", [False, "False", 0])
+def test_a_question_that_is_possible_and_has_no_answer_is_not_one_that_cannot_be_answered(said, tmp_path: Path) -> None:
+    rows = [
+        {"question": "?", "context": "x", "answers": [], "is_impossible": value} for value in (said, None, "", True)
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    ledger = Ledger()
+    assert [question.impossible for question in read(tmp_path / "a.jsonl", ledger=ledger)] == [True] * 3
+    assert ledger.dropped == {"said to be possible, without an answer": 1}
+
+
 def test_an_empty_question_or_context_is_dropped_and_counted(tmp_path: Path) -> None:
     rows = [
         {"question": " ", "context": "x", "answer": "x"},

@@ -26,6 +26,7 @@ from sensorium.families.checkpoint import family_for, read_config, read_model, w
 from sensorium.families.heads import Task, carried
 from sensorium.training.given import Given
 from tests.core import models
+from tests.parity.encoders import our_outputs, outputs
 
 MANY = settings(max_examples=150, deadline=None, derandomize=True)
 SIZE: dict[str, Any] = dict(vocab_size=50, dim=24, layers=3, heads=4, feedforward=32, context=20)
@@ -97,16 +98,8 @@ def test_stock_computes_the_same_from_our_own_sizes(
     theirs, info = getattr(hf, architecture).from_pretrained(folder, output_loading_info=True)
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
-    out = theirs.eval()(IDS)
-    hidden = ours(IDS)
-    if task == "masked":
-        mine, reference = ours.masked_logits(hidden), out.logits
-    elif task == "spans":
-        mine, reference = ours.span_logits(hidden), torch.stack((out.start_logits, out.end_logits), dim=-1)
-    elif task == "tags":
-        mine, reference = ours.tag_logits(hidden), out.logits
-    else:
-        mine, reference = ours.class_logits(hidden), out.logits
+    every = torch.ones_like(IDS, dtype=torch.bool)
+    mine, reference = our_outputs(ours, ours(IDS), every), outputs(theirs, theirs.eval()(IDS), every)
     torch.testing.assert_close(mine, reference, atol=2e-5, rtol=1e-5)
     if task not in ("masked", "spans"):
         assert tuple(theirs.config.id2label.values()) == TASKS[task].labels == ours.config.labels

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers as hf
 
 from sensorium.core.model import Encoder
 from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.data.tokens.train import parse_spec, train_tokenizer
 from sensorium.families.checkpoint import read_model
+from tests.parity.stock import stock
 
 WORDS = (
     "Anna", "Bert", "Carl", "lives", "works", "in", "Paris", "Rome", "Oslo", "since", "was", "born", "the", "town",
@@ -27,16 +27,11 @@ def tokenizer() -> Tokenizer:
 
 def pair(kind: type[Any], folder: Path, *, vocab_size: int, **settings: Any) -> tuple[Any, Encoder]:
     """A stock BERT whose parameters are all drawn at random, and ours."""
-    torch.manual_seed(0)
     config = hf.BertConfig(
         vocab_size=vocab_size, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
         max_position_embeddings=128, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, **settings,
     )  # fmt: skip
-    theirs = kind(config)
-    with torch.no_grad():
-        for parameter in theirs.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
-    theirs.save_pretrained(folder)
+    theirs = stock(lambda: kind(config), folder)
     ours = read_model(folder).model
     assert isinstance(ours, Encoder)
     return theirs, ours

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import transformers as hf
+from transformers.trainer_pt_utils import LabelSmoother
 
 from sensorium.core.count import training_flops
 from sensorium.core.encoder_decoder import EncoderDecoder
@@ -16,9 +18,11 @@ from sensorium.data.corpus import ParallelCorpus, language_token
 from sensorium.data.parallel.prepare import prepare_parallel
 from sensorium.errors import ConfigError, DataError
 from sensorium.families import bart, marian, t5
+from sensorium.families.checkpoint import write_model
 from sensorium.objectives.objective import Stream, one_pass
 from sensorium.objectives.pairs import PairBatch, PairExample
 from sensorium.objectives.seq2seq import Seq2SeqObjective
+from sensorium.training.special import special_ids
 
 SEQ_LEN, START = 48, 0
 
@@ -116,9 +120,13 @@ def test_pairs_that_are_too_long_are_left_out_and_counted(one_way: ParallelCorpu
     assert all(max(len(example.source), len(example.target)) <= longest // 2 for example in kept)
 
 
-def test_no_pair_that_fits_is_an_error_that_says_so(one_way: ParallelCorpus) -> None:
-    with pytest.raises(DataError, match=r"more than batch\.seq_len=2"):
-        objective(one_way, seq_len=2).units(one_way.train, np.random.default_rng(0))
+def test_of_pairs_that_are_all_too_long_nothing_is_learned_or_measured(one_way: ParallelCorpus) -> None:
+    short = objective(one_way, seq_len=2)
+    assert short.too_long(one_way.train) == len(one_way.train)
+    batches = one_pass(short, one_way.validation, tokens=80, seed=0)
+    assert short.evaluate(model("marian", one_way), batches, 1) == {}
+    with pytest.raises(DataError, match="holds nothing that this objective learns from"):
+        Stream(short, one_way.train, 300, seed=0).next()
     with pytest.raises(ConfigError, match="no room"):
         objective(one_way, seq_len=1)
 
@@ -157,6 +165,32 @@ def test_the_loss_of_a_batch_is_that_of_its_pairs_alone(family: str, one_way: Pa
     torch.testing.assert_close(found.parts["loss"], F.cross_entropy(logits, targets))
     got = torch.autograd.grad(found.total, list(made.parameters()))
     torch.testing.assert_close(got, wanted, atol=1e-6, rtol=1e-3)
+
+
+@pytest.mark.parametrize("family", ["marian", "bart", "t5"])
+def test_inputs_and_losses_are_those_of_stock(family: str, one_way: ParallelCorpus, tmp_path: Path) -> None:
+    """`DataCollatorForSeq2Seq` makes the batch of texts, and `LabelSmoother` the loss of what stock computes."""
+    made = model(family, one_way).eval()
+    write_model(tmp_path, made, special=special_ids(one_way.tokenizer))
+    one_way.tokenizer.save(tmp_path, kind="seq2seq")
+    theirs = hf.AutoModelForSeq2SeqLM.from_pretrained(tmp_path).eval()
+    tokenizer = hf.AutoTokenizer.from_pretrained(tmp_path)
+    start = theirs.config.decoder_start_token_id
+    goal = Seq2SeqObjective(one_way.tokenizer, seq_len=SEQ_LEN, start=start, smoothing=0.2)
+    chosen = examples(one_way, goal)[:7]
+    texts = [tuple(one_way.tokenizer.decode(ids) for ids in (one.source, one.targets)) for one in chosen]
+    collate = hf.DataCollatorForSeq2Seq(tokenizer, model=theirs)
+    batch = collate([tokenizer(source, text_target=target) for source, target in texts])
+    for one, ids, read, labels in zip(
+        chosen, batch["input_ids"], batch["decoder_input_ids"], batch["labels"], strict=True
+    ):
+        assert one.source.tolist() == ids[: len(one.source)].tolist()
+        assert one.target.tolist() == read[: len(one.target)].tolist()
+        assert one.targets.tolist() == labels[labels != -100].tolist()
+    out = theirs(**{name: value for name, value in batch.items() if name != "token_type_ids"})
+    found = goal.loss(made, goal.collate(chosen))
+    torch.testing.assert_close(found.parts["loss"], out.loss, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found.total, LabelSmoother(0.2)(out, batch["labels"]), atol=1e-5, rtol=1e-5)
 
 
 def test_validation_measures_loss_accuracy_and_bits_a_byte(one_way: ParallelCorpus) -> None:

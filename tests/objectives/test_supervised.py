@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 import transformers as hf
 from sklearn.utils.class_weight import compute_class_weight
 
@@ -61,13 +62,27 @@ def test_class_losses_and_gradients_are_those_of_stock(seconds, weighted: bool, 
     logits = [
         theirs(input_ids=torch.tensor(e.ids[None]), token_type_ids=torch.tensor(e.types[None])).logits for e in examples
     ]
-    expected = torch.nn.functional.cross_entropy(
-        torch.cat(logits), torch.from_numpy(data.classes), None if weights is None else torch.tensor(weights).float()
-    )
+    targets = torch.from_numpy(data.classes)
+    plain = F.cross_entropy(torch.cat(logits), targets)
+    expected = plain
+    if weights is not None:  # a sum of scikit-learn's weighted losses, over how many there are
+        each = F.cross_entropy(torch.cat(logits), targets, torch.tensor(weights).float(), reduction="none")
+        expected = each.mean()
     expected.backward()
     torch.testing.assert_close(loss.total, expected)
+    torch.testing.assert_close(loss.parts["loss"], plain)
     torch.testing.assert_close(ours.classes.weight.grad, theirs.classifier.weight.grad, atol=1e-6, rtol=1e-4)
     torch.testing.assert_close(ours.pooler.weight.grad, theirs.bert.pooler.dense.weight.grad, atol=1e-6, rtol=1e-4)
+
+
+def test_weighted_losses_of_small_batches_add_up_to_those_of_a_large_one(tmp_path) -> None:
+    """As the loop adds them up, each by how much it predicts: a class weighs no less where it is alone."""
+    _, ours = pair(hf.BertForSequenceClassification, tmp_path, vocab_size=TOKENIZER.vocab_size, num_labels=3)
+    objective = ClassObjective(TOKENIZER, seq_len=32, weights=np.array([2.0, 0.5, 1.0]))
+    examples = all_of(objective, classes())
+    whole = objective.loss(ours, objective.collate(examples)).total
+    parts = [(len(part), objective.loss(ours, objective.collate(part)).total) for part in (examples[:1], examples[1:])]
+    torch.testing.assert_close(sum(n * loss for n, loss in parts) / len(examples), whole)
 
 
 def test_tag_losses_are_those_of_stock_on_first_tokens(tmp_path) -> None:
@@ -135,6 +150,36 @@ def test_metrics_do_not_depend_on_how_examples_are_batched(tmp_path) -> None:
     assert one.keys() == {"loss", "accuracy", "macro_f1", "entity_f1"}
 
 
+def test_an_entity_of_a_sentence_that_is_cut_is_whole(tmp_path) -> None:
+    """Two pieces, one of them in each batch; the tags that are found are right, but for one word of an entity."""
+    sentence = Tagged(("Anna", "lives", "in", "Paris", "Rome", "Oslo"), ("O", "O", "O", "B-LOC", "I-LOC", "I-LOC"), "a")
+    names = ("B-LOC", "I-LOC", "O")
+    data = TagExamples.of([sentence, Tagged(("Bert",), ("I-LOC",), "b")], TOKENIZER, names)
+    first = sum(len(TOKENIZER.encode_raw([f" {word}"])[0]) for word in sentence.words[:5])
+    objective = TagObjective(TOKENIZER, seq_len=first + 2, labels=names)
+    assert [example.begins for example in all_of(objective, data)] == [True, False, True]
+
+    _, ours = pair(hf.BertForTokenClassification, tmp_path, vocab_size=TOKENIZER.vocab_size, num_labels=3)
+
+    def measured(wrong: int | None) -> dict[str, float]:
+        seen = 0
+
+        def logits(model, batch):
+            nonlocal seen
+            made = 9.0 * F.one_hot(batch.targets, 3).float()
+            if wrong is not None and seen <= wrong < seen + len(made):
+                made[wrong - seen] = torch.tensor([0.0, 0.0, 9.0])
+            seen += len(made)
+            return made
+
+        objective.logits = logits
+        return objective.evaluate(ours, one_pass(objective, data, tokens=first + 2, seed=0), 1)
+
+    assert measured(None)["entity_f1"] == 1.0
+    assert measured(5)["entity_f1"] == pytest.approx(0.5)  # of two and two entities, the other sentence's is right
+    assert objective.evaluate(ours, iter(()), 1) == {}
+
+
 def test_balanced_weights_are_scikit_learns() -> None:
     labels = np.array([0] * 7 + [1] * 2 + [2])
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
@@ -151,7 +196,5 @@ def test_labels_that_were_not_in_the_training_data_are_named() -> None:
 
 def test_words_that_are_nothing_to_the_tokenizer_are_left_out() -> None:
     data = TagExamples.of([Tagged(("Anna", "\u200b\u0300", "Paris"), ("B-PER", "O", "B-LOC"), "s")], TOKENIZER, TAGS)
-    kept = [TAGS[tag] for tag in data.tags[0]]
-    assert kept[0] == "B-PER"
-    assert kept[-1] == "B-LOC"
-    assert data.untagged == 3 - len(kept)
+    assert [TAGS[tag] for tag in data.tags[0]] == ["B-PER", "B-LOC"]
+    assert data.untagged == 1

@@ -1,11 +1,14 @@
-"""Tiny stock encoders: every family, each of its heads, and the options of both."""
+"""Tiny stock encoders: every family, each of its heads, and the options of both; and what they compute."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import torch
 import transformers as hf
+
+from sensorium.core.model import Encoder
 
 VOCAB, CONTEXT, PAD = 60, 32, 1
 _BERT = dict(
@@ -102,3 +105,27 @@ BARE: dict[str, Make] = {
     "modernbert model": _made("ModernBert", _MODERN, "Model"),
 }
 EVERY = MASKED | TASKS | BARE
+
+
+def outputs(model: Any, out: Any, valid: torch.Tensor) -> list[torch.Tensor]:
+    """What stock computed, without what it computed of padding."""
+    if "start_logits" in out:
+        return [out.start_logits[valid], out.end_logits[valid]]
+    if type(model).__name__.endswith("ForSequenceClassification"):
+        return [out.logits[valid[:, 0]]]
+    by_token = out.logits if "logits" in out else out.last_hidden_state
+    pooled = out.get("pooler_output")
+    return [by_token[valid], *([] if pooled is None else [pooled[valid[:, 0]]])]
+
+
+def our_outputs(ours: Encoder, hidden: torch.Tensor, valid: torch.Tensor) -> list[torch.Tensor]:
+    first = valid[:, 0]
+    if ours.spans is not None:
+        return list(ours.span_logits(hidden[valid]).unbind(-1))
+    if ours.classes is not None:
+        return [ours.class_logits(hidden, valid=valid)[first]]
+    if ours.tags is not None:
+        return [ours.tag_logits(hidden[valid])]
+    if ours.language is not None:
+        return [ours.masked_logits(hidden[valid])]
+    return [hidden[valid], *([] if ours.pooler is None else [ours.pooled(hidden[:, 0])[first]])]

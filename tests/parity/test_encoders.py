@@ -13,9 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from sensorium.core.capture import Capture
 from sensorium.core.count import parameters
-from sensorium.core.model import Encoder
 from sensorium.families.checkpoint import family_for, read_config, read_model, write_model
-from tests.parity.encoders import BARE, EVERY, MASKED, NAMES, PAD, TASKS, VOCAB
+from tests.parity.encoders import BARE, EVERY, MASKED, NAMES, PAD, TASKS, VOCAB, our_outputs, outputs
 from tests.parity.stock import MASKS, Stock, assert_same_tensors, made_once, mask, stock
 
 CLOSE = dict(atol=2e-5, rtol=1e-5)
@@ -38,30 +37,6 @@ def theirs_of(model: Any, valid: torch.Tensor, **options: Any) -> Any:
     if "oberta" not in type(model).__name__:
         more["position_ids"] = (valid.cumsum(1) - 1).clamp(min=0)
     return model(ids_of(model, valid), attention_mask=valid.long(), **more, **options)
-
-
-def outputs(model: Any, out: Any, valid: torch.Tensor) -> list[torch.Tensor]:
-    """What stock computed, without what it computed of padding."""
-    if "start_logits" in out:
-        return [out.start_logits[valid], out.end_logits[valid]]
-    if type(model).__name__.endswith("ForSequenceClassification"):
-        return [out.logits[valid[:, 0]]]
-    by_token = out.logits if "logits" in out else out.last_hidden_state
-    pooled = out.get("pooler_output")
-    return [by_token[valid], *([] if pooled is None else [pooled[valid[:, 0]]])]
-
-
-def our_outputs(ours: Encoder, hidden: torch.Tensor, valid: torch.Tensor) -> list[torch.Tensor]:
-    first = valid[:, 0]
-    if ours.spans is not None:
-        return list(ours.span_logits(hidden[valid]).unbind(-1))
-    if ours.classes is not None:
-        return [ours.class_logits(hidden, valid=valid)[first]]
-    if ours.tags is not None:
-        return [ours.tag_logits(hidden[valid])]
-    if ours.language is not None:
-        return [ours.masked_logits(hidden[valid])]
-    return [hidden[valid], *([] if ours.pooler is None else [ours.pooled(hidden[:, 0])[first]])]
 
 
 def close(mine: list[torch.Tensor], theirs: list[torch.Tensor]) -> None:

@@ -10,7 +10,7 @@ import torch
 import transformers as hf
 
 from sensorium.errors import CapabilityError, InputError
-from sensorium.tasks.answer import LONG, best_spans
+from sensorium.tasks.answer import LONG
 from sensorium.tasks.model import LanguageModel, load
 from sensorium.tasks.retrieve import Passages
 from tests.inference.folders import _SIZE, CONTEXT, TOKENIZER, saved
@@ -99,15 +99,6 @@ def test_no_answer_is_given_beyond_the_threshold_alone(lm: LanguageModel) -> Non
     assert (second.start, second.end) == (kept.start, kept.end)
     scores = lm.answer(QUESTION, context=SHORT, threshold=-100.0, top_k=20)
     assert sum(answer.score for answer in scores) <= 1 + 1e-6
-
-
-def test_best_spans_are_in_order_and_none_is_too_long_or_ends_before_it_begins() -> None:
-    logits = torch.randn(9, 2, generator=torch.Generator().manual_seed(1))
-    found = best_spans(logits, 4, 1000)
-    every = {(i, j): float(logits[i, 0] + logits[j, 1]) for i in range(9) for j in range(i, min(i + 4, 9))}
-    assert {(i, j) for _, i, j in found} == set(every)
-    assert [score for score, _, _ in found] == pytest.approx(sorted(every.values(), reverse=True))
-    assert best_spans(torch.zeros(0, 2), 4, 5) == []
 
 
 def test_a_context_may_have_no_tokens_beside_a_long_question(lm: LanguageModel) -> None:

@@ -7,9 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
+import transformers as hf
 
-from sensorium.tour.plan import Plan
+from sensorium.tour.plan import Plan, Strings, Term
 from sensorium.tour.tour import Tour, tour
+from tests.inference import folders, seq2seq
+from tests.tasks.test_translate import with_tokens
 
 ANIMALS = ["cat", "dog", "bird", "horse", "fish", "mouse", "sheep", "goat"]
 SOURCES = """# The text
@@ -31,7 +34,23 @@ def write(path: Path, texts: list[str]) -> None:
 
 
 @pytest.fixture(scope="session")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+def translator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights that know two languages by name."""
+    folder = tmp_path_factory.mktemp("translator")
+    seq2seq.saved(seq2seq.marian(), folder, tokenizer=with_tokens(">>zh<<", ">>en<<"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def answerer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("answerer")
+    config = hf.BertConfig(**folders._SIZE, max_position_embeddings=folders.CONTEXT, pad_token_id=0)
+    folders.saved(hf.BertForQuestionAnswering(config), folder, "encoder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def plan(tmp_path_factory: pytest.TempPathFactory, translator: Path, answerer: Path) -> Plan:
     folder = tmp_path_factory.mktemp("text")
     farm = [f"The {a} sat by the {b}. It was warm. The {b} ran to the {a}." for a in ANIMALS for b in ANIMALS]
     weather = [f"今天天气很好，{a}月{b}日有雨。明天天气不好，没有雨。" for a in "一二三四五六" for b in "一二三四五六"]
@@ -47,6 +66,12 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
         masks=("The cat [MASK] by the dog.", "今天[MASK]气很好。"),
         prompts=("The <b>cat</b>", "今天"),
         new_tokens=8,
+        translator=str(translator),
+        strings=(Strings("en", "zh", ("the cat", "Delete %s?")), Strings("zh", "en", ("猫",))),
+        terms=(Term("the cat", "cat", "猫"),),
+        answerer=str(answerer),
+        book=folder / "farm.jsonl.gz",
+        questions=("who sat by the horse?", "who ran?"),
     )
 
 

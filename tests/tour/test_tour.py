@@ -49,7 +49,7 @@ def test_the_page_shows_sources_samples_plots_and_the_attention_map(toured: Tour
     for said in ("public domain <test>", "天气", "farm.jsonl.gz", "今天[MASK]气很好。"):
         assert said in reader.text
     assert "<b>The &lt;b&gt;cat&lt;/b&gt;</b>" in page
-    assert page.count('class="heat"') == 4  # two texts, two layers
+    assert page.count('class="heat"') == 6  # two texts, two layers; two directions
     for name in ("unigram", "bigram, left", "bigram, both", "encoder", "decoder"):
         assert name in reader.text
 

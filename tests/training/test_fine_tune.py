@@ -269,6 +269,34 @@ def test_the_bundled_encoder_is_given_by_its_name_and_long_texts_are_told(tmp_pa
     assert run.notes[-1] == "1 of 6 texts are longer than 128 tokens, and are cut"
 
 
+def test_numbers_are_labels_in_their_order_and_other_signs_are_names(given: Path, tmp_path: Path) -> None:
+    from sensorium.training.given import Given
+    from sensorium.training.labelled import open_labelled
+
+    data = tmp_path / "r.csv"
+    recipe = load_recipe("classify-small", ["run.held_out=0"])
+    tokenizer = Given.open(given, recipe).tokenizer
+    for labels, expected in ((["10", "-1", "9"], ("-1", "9", "10")), (["--1", "10", "9"], ("--1", "10", "9"))):
+        data.write_text("text,label\n" + "".join(f"Anna {label},{label}\n" for label in labels * 4))
+        assert open_labelled(data, recipe, tokenizer).task.labels == expected
+
+
+def test_what_is_nothing_to_the_tokenizer_is_told(given: Path, tmp_path: Path) -> None:
+    nothing = "\u200b"
+    tagged = names(tmp_path / "names.conll")
+    tagged.write_text(tagged.read_text() + f"\nAnna B-PER\n{nothing} O\n", encoding="utf-8")
+    asked = tmp_path / "qa.jsonl"
+    rows = [{"question": "Who?", "context": f"Anna {nothing} went.", "answer": answer} for answer in ("Anna", nothing)]
+    asked.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    for recipe, data, message in (
+        ("tag-small", tagged, "left out of the words: 1 (nothing to the tokenizer)"),
+        ("answer-small", asked, "left out of the questions: 1 (answers that are nothing to the tokenizer)"),
+    ):
+        run = train(data, recipe=recipe, init=given, out=tmp_path / recipe, show_progress=False,
+                    overrides=[*SHORT, "run.epochs=0.1", "run.held_out=0"])  # fmt: skip
+        assert message in run.notes
+
+
 def test_wrong_data_is_told(given: Path, tmp_path: Path) -> None:
     def refused(
         error: type[Exception], message: str, data: object, recipe: str = "classify-small", **more: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
@@ -14,13 +15,22 @@ import transformers as hf
 from safetensors.torch import load_file, save_file
 
 from sensorium.core import stack as core
+from sensorium.core.encoder_decoder import EncoderDecoder
 from sensorium.data.corpus import ParallelCorpus, language_token
+from sensorium.data.labelled.question_pairs import prepare_questions
+from sensorium.data.parallel.prepare import prepare_parallel
 from sensorium.data.shards import Corpus
-from sensorium.errors import CheckpointError, ConfigError, InputError
+from sensorium.errors import CheckpointError, ConfigError, DataError, InputError
+from sensorium.families import marian
+from sensorium.families.checkpoint import LoadedModel
 from sensorium.inference.fixtures import verify
 from sensorium.inference.native_seq2seq import NativeSeq2SeqEngine
 from sensorium.objectives.denoising import SENTINELS, sentinel
+from sensorium.tasks.model import load
+from sensorium.training.recipe import load_recipe
+from sensorium.training.special import decoder_start
 from sensorium.training.train import train
+from tests.training.labelled import questions
 from tests.training.pairs import pairs, rows
 
 STOCK = {
@@ -116,7 +126,7 @@ def test_the_folder_says_how_to_write(one_way: ParallelCorpus, out: Path) -> Non
     card = (out / "README.md").read_text()
     assert 'translate(text, source="en", target="fr")' in card
     assert f"{len(one_way.train):,} pairs" in card
-    assert "pipeline_tag: translation\nlanguage:\n- en\n- fr\n" in card
+    assert 'pipeline_tag: translation\nlanguage:\n- "en"\n- "fr"\n' in card
 
 
 def test_a_changed_weight_is_found(one_way: ParallelCorpus, out: Path) -> None:
@@ -278,14 +288,12 @@ def test_plain_text_teaches_a_model_to_restore_it(recipe: str, corpus: Corpus, o
         assert theirs.config.vocab_size == size
         return
     assert theirs.config.vocab_size == size + SENTINELS
-    assert tokenizer(f"a{sentinel(0)}")["input_ids"][-2:] == [size, corpus.tokenizer.eos_id]
+    assert tokenizer(f"a{sentinel(SENTINELS - 1)}")["input_ids"][-2:] == [size, corpus.tokenizer.eos_id]
     assert "pipeline_tag: text2text-generation" in (out / "README.md").read_text()
 
 
 def test_a_pretrained_model_learns_to_translate(corpus: Corpus, one_way: ParallelCorpus, tmp_path: Path) -> None:
     """BART's way: a vocabulary of one corpus serves the other."""
-    from sensorium.data.parallel.prepare import prepare_parallel
-
     train(corpus, recipe="bart-mini", out=tmp_path / "bart", overrides=SMALL)
     table = tmp_path / "pairs.tsv"
     table.write_text("en\tfr\n" + "".join(f"{a}\t{b}\n" for a, b in rows()), encoding="utf-8")
@@ -302,6 +310,43 @@ def test_pairs_that_are_too_long_are_named(one_way: ParallelCorpus, out: Path) -
     run = train(one_way, recipe="translate-tiny", out=out, overrides=[*SMALL, f"batch.seq_len={most + 1}"])
     assert len(run.notes) == 1
     assert f"of {len(one_way.train)} pairs are longer than batch.seq_len" in run.notes[0]
+
+
+def test_pairs_that_are_all_too_long_are_refused_and_end_no_run_where_they_are_held_out(
+    one_way: ParallelCorpus, out: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"every pair has more than batch\.seq_len=2 tokens on a side"):
+        train(one_way, recipe="translate-tiny", out=out, overrides=[*SMALL, "batch.seq_len=2"])
+    assert not out.exists()
+    table = tmp_path / "long.tsv"
+    table.write_text(
+        "en\tfr\n" + "".join(f"{a} {a} {a} {a} {a}\t{b} {b} {b} {b} {b}\n" for a, b in rows()), encoding="utf-8"
+    )
+    long = prepare_parallel(table, out=tmp_path / "long", source="en", target="fr", tokenizer=one_way.folder)
+    mixed = copy.copy(one_way)
+    mixed.validation = long.validation
+    run = train(mixed, recipe="translate-tiny", out=out, overrides=SMALL)
+    assert run.metrics.keys() == {"loss"}
+    assert not losses(out, "validation")
+
+
+def test_a_model_of_questions_says_that_it_answers(tmp_path: Path, out: Path) -> None:
+    given = questions(tmp_path / "qa.json")
+    corpus = prepare_questions(given, out=tmp_path / "corpus", tokenizer="bpe:300", validation=0.2)
+    assert corpus.train.n_tokens < 512 < corpus.train.n_tokens + corpus.train.source.n_tokens  # of a batch
+    train(corpus, recipe="translate-tiny", out=out, overrides=[*SMALL, "run.steps=1", "model.family=t5"])
+    card = (out / "README.md").read_text()
+    assert "pipeline_tag: text2text-generation" in card
+    call = 'answer(question, context=text, method="generate")'
+    assert f".{call}" in card
+    eval(f"lm.{call}", {"lm": load(out), "question": "Who?", "text": "Anna went to Paris."})
+
+
+def test_a_setting_that_says_nothing_does_not_hide_the_decoders_start(one_way: ParallelCorpus) -> None:
+    fresh, key = load_recipe("translate-tiny").fresh, "decoder_start_token_id"
+    model = EncoderDecoder(marian.sized(vocab_size=9, dim=8, layers=1, heads=1, feedforward=8, context=8))
+    assert decoder_start(fresh, one_way.tokenizer, LoadedModel(model, {key: 7}, "", {key: None})) == 7
+    assert decoder_start(fresh, one_way.tokenizer, LoadedModel(model, {key: 7}, "", {key: 5})) == 5
 
 
 def test_another_kind_of_corpus_is_refused(one_way: ParallelCorpus, corpus: Corpus, out: Path) -> None:

@@ -182,10 +182,11 @@ def _token_file(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 Opened = TypeVar("Opened")
 Kind = Literal["text", "parallel"]
-_MADE_BY = {
+MADE_BY = {
     "text": "sensorium prepare FILES --out CORPUS",
     "parallel": "sensorium prepare --parallel FILES --out CORPUS",
 }
+"""The command that makes a corpus of each kind."""
 
 
 def kind_of(manifest: dict[str, Any]) -> str:
@@ -210,7 +211,7 @@ def open_manifest(folder: Path, kind: Kind | None, then: Callable[[dict[str, Any
         if not path.is_file():
             problem = "is not a prepared corpus: it has no manifest.json" if folder.is_dir() else "no such folder"
             problem = "is a file, not a prepared corpus" if folder.is_file() else problem
-            raise InputError(problem, where=str(folder), fix=f"Make one with: {_MADE_BY[kind or 'text']}")
+            raise InputError(problem, where=str(folder), fix=f"Make one with: {MADE_BY[kind or 'text']}")
         content = path.read_bytes()
     try:
         manifest = json.loads(content.decode("utf-8"))
@@ -224,7 +225,7 @@ def open_manifest(folder: Path, kind: Kind | None, then: Callable[[dict[str, Any
             raise InputError(
                 f"a corpus of kind {kind_of(manifest)!r}, where one of kind {kind!r} is needed",
                 where=str(folder),
-                fix=f"Make one with: {_MADE_BY[kind]}",
+                fix=f"Make one with: {MADE_BY[kind]}",
             )
         return then(manifest)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:

@@ -22,6 +22,8 @@ DEFAULTS = {
     "default": ("encoder", "decoder"),
     "default:encoder": ("encoder",),
     "default:decoder": ("decoder",),
+    "default:translate": ("translate",),
+    "default:answer": ("answer",),
 }
 """The bundled models by their names."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -64,7 +66,7 @@ def _locate(source: StrPath) -> list[Path]:
 
 
 def default_folder(part: str) -> Path:
-    """Where the bundled encoder or decoder lies.
+    """Where a bundled model lies.
 
     Raises:
         CheckpointError: it is not part of this installation.
@@ -72,7 +74,7 @@ def default_folder(part: str) -> Path:
     folder = Path(str(resources.files("sensorium"))) / "assets" / "default" / part
     if not (folder / "config.json").is_file():
         raise CheckpointError(
-            f"the bundled {part} is not part of this installation",
+            f"the bundled model {part!r} is not part of this installation",
             where=str(folder),
             fix="Install the released package, or train a model and load its folder",
         )

@@ -3,6 +3,9 @@ the whole text, is to be written.
 
 `SpanCorruptionObjective` is T5's (Raffel et al. 2020), `InfillingObjective` BART's (Lewis et al. 2020). What they do to
 a text are functions of their own, `corrupt_spans`, `infill` and `permute`.
+
+Unusual: the target does not end with a sentinel of its own, as in a figure of T5's paper, but with [EOS] alone. That
+sentinel is for what stays behind the last span, and here, as in the authors' code, a text ends with a span.
 """
 
 from __future__ import annotations
@@ -29,17 +32,27 @@ def sentinel(number: int) -> str:
 
 
 class _Denoising(TwoStacks):
-    """What both have in common: runs of whole sentences."""
+    """What both have in common: runs of whole sentences.
+
+    Args:
+        tokenizer: must have [EOS].
+        seq_len: the most tokens a side, special tokens included.
+        start: the decoder's first token.
+        rate: share of the text that is taken away.
+        mean_span: length of a span, on average.
+        written: tokens of a target for each one of its text, on average.
+    """
 
     def __init__(
-        self, tokenizer: Tokenizer, *, seq_len: int, start: int, rate: float, mean_span: float, target_share: float
+        self, tokenizer: Tokenizer, *, seq_len: int, start: int, rate: float, mean_span: float, written: float
     ) -> None:
         self._ends = Ends(tokenizer, start=start)
         self._room = seq_len - self._ends.size
-        super().__init__(lengths=(float(self._room), self._room * target_share))
-        self._rate, self._mean_span = rate, mean_span
         if self._room < 4:
             raise ConfigError(f"batch.seq_len={seq_len} leaves no room for text", fix="Set batch.seq_len to 16 or more")
+        read = 1 - rate + rate / mean_span
+        super().__init__(lengths=(self._room * read, self._room * written))
+        self._rate, self._mean_span = rate, mean_span
 
     def units(self, shards: TokenShards, rng: np.random.Generator) -> Units:
         """Rows of (first token, last token + 1, document): runs of whole sentences that fill the sequence."""
@@ -65,8 +78,8 @@ class SpanCorruptionObjective(_Denoising):
     def __init__(
         self, tokenizer: Tokenizer, *, seq_len: int, start: int, rate: float = 0.15, mean_span: float = 3.0
     ) -> None:
-        share = rate * (1 + 1 / mean_span)
-        super().__init__(tokenizer, seq_len=seq_len, start=start, rate=rate, mean_span=mean_span, target_share=share)
+        written = rate + rate / mean_span
+        super().__init__(tokenizer, seq_len=seq_len, start=start, rate=rate, mean_span=mean_span, written=written)
         ids = [tokenizer.id(sentinel(number)) for number in range(SENTINELS)]
         self._sentinels = np.array([id for id in ids if id is not None], dtype=np.int64)
         if not len(self._sentinels):
@@ -107,7 +120,7 @@ class InfillingObjective(_Denoising):
         mean_span: float = 3.0,
         permute: bool = True,
     ) -> None:
-        super().__init__(tokenizer, seq_len=seq_len, start=start, rate=rate, mean_span=mean_span, target_share=1.0)
+        super().__init__(tokenizer, seq_len=seq_len, start=start, rate=rate, mean_span=mean_span, written=1.0)
         if tokenizer.mask_id is None:
             raise ConfigError("infilling needs a tokenizer with a mask token", fix="Prepare with another one")
         self._mask, self._word_starts, self._permute = tokenizer.mask_id, tokenizer.word_starts, permute
@@ -116,12 +129,15 @@ class InfillingObjective(_Denoising):
         """One text, with its sentences in another order and spans taken away."""
         start, stop = int(unit[0]), int(unit[1])
         tokens = shards.tokens(start, stop).astype(np.int64)
-        source = tokens
+        offsets = shards.sentence_offsets
+        inner = offsets[np.searchsorted(offsets, start, side="right") : np.searchsorted(offsets, stop)] - start
+        starts = self._word_starts[tokens]
+        # A sentence begins a word wherever it is put, which a text's first token does not tell.
+        starts[np.append(inner, 0)] = True
+        order = np.arange(len(tokens))
         if self._permute:
-            offsets = shards.sentence_offsets
-            inner = offsets[np.searchsorted(offsets, start, side="right") : np.searchsorted(offsets, stop)]
-            source = permute(tokens, np.asarray(inner) - start, rng)
-        source = infill(source, self._word_starts[source], self._rate, self._mean_span, self._mask, rng)
+            order = permute(order, inner, rng)
+        source = infill(tokens[order], starts[order], self._rate, self._mean_span, self._mask, rng)
         # Masks between words may outgrow a short text.
         return self._ends.example(source[: self._room], tokens)
 
@@ -164,6 +180,9 @@ def corrupt_spans(tokens: Ids, spans: NDArray[np.int64], sentinels: Ids) -> tupl
         tokens: the text.
         spans: rows of (first token, last token + 1), in order.
         sentinels: at least as many ids.
+
+    Returns:
+        Source and target, without special tokens.
     """
     source, target, end = list[Ids](), list[Ids](), 0
     for number, (start, stop) in enumerate(spans.tolist()):
@@ -221,11 +240,12 @@ def infill(
 
 
 def _poisson(total: int, mean: float, most: int, rng: np.random.Generator) -> Ids:
-    """At most so many lengths, with this sum if they can have it."""
+    """At most so many lengths, with this sum. Where all of them are too short for it, chance makes some longer."""
     drawn = rng.poisson(mean, size=most)
     sums = np.cumsum(drawn)
+    if sums[-1] < total:
+        return drawn + rng.multinomial(total - sums[-1], np.full(most, 1 / most))
     count = int(np.searchsorted(sums, total)) + 1
     lengths = drawn[:count]
-    if count <= most:
-        lengths[-1] -= int(sums[count - 1]) - total
-    return lengths.astype(np.int64)
+    lengths[-1] -= sums[count - 1] - total
+    return lengths

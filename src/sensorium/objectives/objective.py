@@ -22,6 +22,7 @@ from torch import Tensor
 
 from sensorium.core.model import AnyConfig, Transformer
 from sensorium.core.pack import Packed, pack
+from sensorium.errors import DataError
 
 Units = NDArray[np.int64]
 Ids = NDArray[np.int64]
@@ -129,7 +130,10 @@ class Objective(Protocol[_DataT_contra, ExampleT, BatchT]):
         """The loss of a batch, in training."""
 
     def evaluate(self, model: Transformer, batches: Iterator[BatchT], n_bytes: int) -> dict[str, float]:
-        """Validation metrics, `loss` among them, over batches whose text is `n_bytes` long in UTF-8."""
+        """Validation metrics, `loss` among them, over batches whose text is `n_bytes` long in UTF-8.
+
+        An objective that may find nothing to measure in its data gives none.
+        """
 
 
 AnyObjective = Objective[Any, Any, Any]
@@ -157,7 +161,11 @@ class Stream(Generic[DataT, ExampleT, BatchT]):
         self._order: tuple[int, Units] | None = None
 
     def next(self, device: torch.device | str = "cpu") -> BatchT:
-        """The next batch."""
+        """The next batch.
+
+        Raises:
+            DataError: the data has no unit.
+        """
         examples: list[ExampleT] = []
         size = 0
         while True:
@@ -180,12 +188,14 @@ class Stream(Generic[DataT, ExampleT, BatchT]):
     @property
     def passed(self) -> float:
         """Epochs so far, with the part of this one that is done."""
-        return self.epoch + self.unit / max(1, len(self._units()))
+        return self.epoch + self.unit / len(self._units())
 
     def _units(self) -> Units:
         if self._order is None or self._order[0] != self.epoch:
             rng = np.random.default_rng((self.seed, self.epoch))
             units = self.objective.units(self.data, rng)
+            if not len(units):
+                raise DataError("holds nothing that this objective learns from", fix="Give other data, or more")
             self._order = self.epoch, rng.permutation(units)
         return self._order[1]
 
@@ -232,16 +242,18 @@ def collate(examples: Sequence[Example], device: torch.device | str = "cpu") -> 
     firsts = np.cumsum([0, *packed.lengths[:-1]])
     paired = [i for i, example in enumerate(examples) if example.pair is not None]
 
-    def tensor(arrays: list[Ids]) -> Tensor:
-        return torch.from_numpy(np.concatenate(arrays)).to(device)
-
     types = [example.types for example in examples if example.types is not None]
     pairs = [example.pair for example in examples if example.pair is not None]
     return Batch(
         packed=packed,
-        places=tensor([example.places + first for example, first in zip(examples, firsts, strict=True)]),
-        targets=tensor([example.targets for example in examples]),
-        types=tensor(types)[None] if types else None,
+        places=joined([example.places + first for example, first in zip(examples, firsts, strict=True)], device),
+        targets=joined([example.targets for example in examples], device),
+        types=joined(types, device)[None] if types else None,
         pairs=torch.tensor(pairs, device=device) if pairs else None,
         firsts=torch.from_numpy(firsts[paired]).to(device),
     )
+
+
+def joined(arrays: Sequence[Ids], device: torch.device | str) -> Int[Tensor, " total"]:
+    """Arrays end to end in a tensor."""
+    return torch.from_numpy(np.concatenate(arrays)).to(device)

@@ -22,7 +22,7 @@ from sensorium.core.pack import Packed, pack
 from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import ConfigError
 from sensorium.objectives.cross_entropy import linear_cross_entropy_sums, smoothed_cross_entropy
-from sensorium.objectives.objective import Ids, Loss
+from sensorium.objectives.objective import Ids, Loss, joined
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,7 @@ class TwoStacks:
         return PairBatch(
             source=pack([example.source for example in examples], device=device),
             target=pack([example.target for example in examples], device=device),
-            targets=torch.from_numpy(np.concatenate([example.targets for example in examples])).to(device),
+            targets=joined([example.targets for example in examples], device),
             n_bytes=sum(example.n_bytes for example in examples),
         )
 
@@ -115,7 +115,11 @@ class TwoStacks:
         return training_flops(config, length=target, source_length=source) * target / (source + target)
 
     def loss(self, model: Transformer, batch: PairBatch) -> Loss:
-        """Mean cross-entropy of the target's tokens; `loss` among its parts is that without smoothing."""
+        """Mean cross-entropy of the target's tokens; `loss` among its parts is that without smoothing.
+
+        Raises:
+            ConfigError: the model is no encoder-decoder.
+        """
         inputs = _two_stacks(model).language_inputs(_hidden(model, batch))
         total, plain = smoothed_cross_entropy(*inputs, batch.targets, smoothing=self._smoothing)
         return Loss(total, {"loss": plain})

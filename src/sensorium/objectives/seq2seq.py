@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sensorium.data.corpus import ParallelShards
 from sensorium.data.tokens.tokenizer import Tokenizer
-from sensorium.errors import ConfigError, DataError
+from sensorium.errors import ConfigError
 from sensorium.objectives.objective import Units
 from sensorium.objectives.pairs import Ends, PairExample, TwoStacks
 
@@ -44,25 +44,13 @@ class Seq2SeqObjective(TwoStacks):
     ) -> None:
         super().__init__(lengths=lengths or (float(seq_len), float(seq_len)), smoothing=smoothing)
         self._ends = Ends(tokenizer, start=start)
-        self._seq_len = seq_len
         self._room = seq_len - self._ends.size
         if self._room < 1:
             raise ConfigError(f"batch.seq_len={seq_len} leaves no room for text", fix="Raise batch.seq_len")
 
     def units(self, data: ParallelShards, rng: np.random.Generator) -> Units:
-        """Rows of the number of a pair.
-
-        Raises:
-            DataError: all pairs are too long.
-        """
-        fitting = np.flatnonzero(self._fits(data))
-        if not len(fitting) and len(data):
-            raise DataError(
-                f"every pair has more than batch.seq_len={self._seq_len} tokens on a side",
-                where=str(data.folder),
-                fix="Raise batch.seq_len and model.context",
-            )
-        return fitting[:, None]
+        """Rows of the number of a pair; none of pairs that are too long."""
+        return np.flatnonzero(self._fits(data))[:, None]
 
     def too_long(self, data: ParallelShards) -> int:
         """How many pairs are left out."""

@@ -17,14 +17,15 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from sensorium.core.count import training_flops
-from sensorium.core.model import AnyConfig, Encoder, Transformer
+from sensorium.core.model import AnyConfig, Transformer
 from sensorium.core.pack import Packed, pack
 from sensorium.data.labelled.question_examples import QuestionExamples
 from sensorium.data.tokens.frame import Frame
 from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import ConfigError
+from sensorium.objectives.heads import encoded
 from sensorium.objectives.metrics import answer_match
-from sensorium.objectives.objective import Ids, Loss, Units
+from sensorium.objectives.objective import Ids, Loss, Units, joined
 
 LONGEST_QUESTION = 64
 """Tokens of a question that are read."""
@@ -71,6 +72,9 @@ class SpanObjective:
         tokenizer: must put a token before a text ([CLS]).
         seq_len: the most tokens a window, with the question.
         stride: by how many tokens windows move; None moves them by half of what they hold of the context.
+
+    Raises:
+        ConfigError: `seq_len` leaves no room, or the tokenizer puts no token first.
     """
 
     name = "spans"
@@ -84,7 +88,6 @@ class SpanObjective:
                 f"batch.seq_len={seq_len} leaves no room for a question and its context", fix="Raise batch.seq_len"
             )
         self._question = min(LONGEST_QUESTION, room // 2)
-        """Tokens of a question that are read."""
 
     def units(self, data: QuestionExamples, rng: np.random.Generator) -> Units:
         """Rows of (question, first token of the window)."""
@@ -124,7 +127,7 @@ class SpanObjective:
         """Windows laid end to end."""
         return SpanBatch(
             packed=pack([example.ids for example in examples], device=device),
-            types=torch.from_numpy(np.concatenate([example.types for example in examples]))[None].to(device),
+            types=joined([example.types for example in examples], device)[None],
             targets=torch.tensor([example.target for example in examples], device=device),
             windows=tuple(examples),
         )
@@ -134,7 +137,11 @@ class SpanObjective:
         return training_flops(config, length=self._seq_len)
 
     def loss(self, model: Transformer, batch: SpanBatch) -> Loss:
-        """Mean of the losses of the answer's beginning and of its end, over the window's tokens."""
+        """Mean of the losses of the answer's beginning and of its end, over the window's tokens.
+
+        Raises:
+            ConfigError: the model is no encoder.
+        """
         logits = span_logits(model, batch.packed, batch.types)
         loss = F.cross_entropy(_padded(logits), batch.targets)
         return Loss(loss, {"loss": loss.detach()})
@@ -169,16 +176,16 @@ class SpanScores:
             self._answers.setdefault(window.question, _Answer()).consider(window, part.cpu())
 
     def metrics(self) -> dict[str, float]:
-        """Loss, exact match, F1; between 0 and 1 but for the loss."""
-        metrics = {"loss": self._nats / max(self._windows, 1)}
+        """Loss, exact match, F1; between 0 and 1 but for the loss. Nothing of nothing."""
         data = self._data
         if data is None:
-            return metrics
+            return {}
         impossible = np.array([not data.expected[question] for question in self._answers])
         allowed = bool(impossible.any())
         found = {question: answer.text(data, question, allowed) for question, answer in self._answers.items()}
         scores = np.array([answer_match(text, data.expected[question]) for question, text in found.items()])
-        metrics |= {"exact_match": float(scores[:, 0].mean()), "f1": float(scores[:, 1].mean())}
+        exact, f1 = scores.mean(axis=0).tolist()
+        metrics = {"loss": self._nats / self._windows, "exact_match": exact, "f1": f1}
         if allowed:
             metrics["no_answer_accuracy"] = float(scores[impossible, 0].mean())
         return metrics
@@ -196,11 +203,9 @@ class _Answer:
     def consider(self, window: SpanExample, logits: Float[Tensor, "tokens 2"]) -> None:
         self.null = min(self.null, float(logits[0].sum()))
         context = logits[window.place : window.place + window.length]
-        if not len(context):
-            return
-        score, first, last = best_span(context)
-        if score > self.score:
-            self.score, self.first, self.last = score, window.start + first, window.start + last
+        for score, first, last in best_spans(context, LONGEST_ANSWER, 1):
+            if score > self.score:
+                self.score, self.first, self.last = score, window.start + first, window.start + last
 
     def text(self, data: QuestionExamples, question: int, may_be_none: bool) -> str:
         if self.score == -np.inf or (may_be_none and self.null > self.score):
@@ -212,30 +217,29 @@ def span_logits(model: Transformer, packed: Packed, types: Int[Tensor, "1 total"
     """Logits of a beginning and of an end, for the tokens of each sequence.
 
     Raises:
-        ConfigError: the model is no encoder with a span head.
+        ConfigError: the model is no encoder.
     """
-    if not isinstance(model, Encoder):
-        raise ConfigError("answers are found by an encoder", fix="Give one by --init")
-    hidden = model(packed.ids, types=segments(model, types), lengths=packed.lengths)
-    return list(torch.split(model.span_logits(hidden[0]).float(), list(packed.lengths)))
+    encoder, hidden = encoded(model, packed, types)
+    return list(torch.split(encoder.span_logits(hidden[0]).float(), list(packed.lengths)))
 
 
-def segments(model: Encoder, types: Int[Tensor, "1 total"]) -> Int[Tensor, "1 total"] | None:
-    """The segment types, for a model that tells segments apart."""
-    return types if model.config.stack.embed.n_types > 1 else None
-
-
-def best_span(logits: Float[Tensor, "tokens 2"], *, longest: int = LONGEST_ANSWER) -> tuple[float, int, int]:
-    """The span whose first and last token together have the highest logits.
+def best_spans(logits: Float[Tensor, "tokens 2"], longest: int, count: int) -> list[tuple[float, int, int]]:
+    """The spans of at most `longest` tokens whose first and last token together have the highest logits.
 
     Returns:
-        The sum of the two logits, and the places of the first and the last token.
+        Sum of the two logits, first token, last token; best first.
     """
-    scores = logits[:, 0, None] + logits[None, :, 1]
-    ones = torch.ones_like(scores, dtype=torch.bool)
-    scores = scores.masked_fill(~(ones.triu() & ones.tril(longest - 1)), -torch.inf)
-    best = int(scores.argmax())
-    return float(scores.flatten()[best]), best // len(logits), best % len(logits)
+    if not len(logits):
+        return []
+    longest = min(longest, len(logits))
+    ends = F.pad(logits[:, 1], (0, longest - 1), value=-torch.inf).unfold(0, longest, 1)
+    scores = (logits[:, 0, None] + ends).flatten()
+    best = scores.topk(min(count, len(scores)))
+    return [
+        (score, at // longest, at // longest + at % longest)
+        for score, at in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        if score > -torch.inf
+    ]
 
 
 def _padded(logits: Sequence[Float[Tensor, "_ 2"]]) -> Float[Tensor, "windows longest 2"]:

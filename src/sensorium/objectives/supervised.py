@@ -2,10 +2,14 @@
 
 Texts that are too long are cut, the longer of a pair first; sentences are cut between words, and no word is lost. A
 word's tag is read at its first token.
+
+Unusual: weighted losses are divided by how many there are, and not by the sum of their weights. That way a label weighs
+the same in every batch (King & Zeng 2001), even in one where it is alone, and many small batches are one large one.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,15 +21,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sensorium.core.count import training_flops
-from sensorium.core.model import AnyConfig, Encoder, Transformer
+from sensorium.core.model import AnyConfig, Transformer
 from sensorium.core.pack import Packed, pack
 from sensorium.data.labelled.examples import ClassExamples, TagExamples
 from sensorium.data.tokens.frame import Frame, shorten
 from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import ConfigError
+from sensorium.objectives.heads import encoded
 from sensorium.objectives.metrics import accuracy_and_f1, entity_f1, has_entities
-from sensorium.objectives.objective import Ids, Loss, Units
-from sensorium.objectives.spans import segments
+from sensorium.objectives.objective import Ids, Loss, Units, joined
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +42,8 @@ class LabelledExample:
     """Its class, or the tags of its words."""
     places: Ids
     """Where the tags are read; none for classes."""
+    begins: bool = True
+    """Whether its text does; the later pieces of a sentence that was cut go on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,20 +55,24 @@ class LabelledBatch:
     targets: Int[Tensor, " n"]
     places: Int[Tensor, " words"]
     """Where in the packed row the tags are read."""
-    counts: tuple[int, ...]
-    """Targets of each sequence."""
+    starts: tuple[int, ...]
+    """Which of the targets are the first of a text."""
 
     @property
     def tokens(self) -> int:
         return int(self.packed.ids.shape[1])
 
 
-class _Labels:
+class _Labels(ABC):
     """What classes and tags have in common.
 
     Args:
+        frame: the special tokens around the texts.
         seq_len: the most tokens a sequence.
         weights: of the labels in the loss; None counts each example alike.
+
+    Raises:
+        ConfigError: `seq_len` leaves no room.
     """
 
     def __init__(self, frame: Frame, *, seq_len: int, weights: NDArray[np.float64] | None) -> None:
@@ -80,16 +90,13 @@ class _Labels:
         """Sequences laid end to end."""
         packed = pack([example.ids for example in examples], device=device)
         firsts = np.cumsum([0, *packed.lengths[:-1]])
-
-        def tensor(arrays: list[Ids]) -> Tensor:
-            return torch.from_numpy(np.concatenate(arrays)).to(device)
-
+        starts = np.cumsum([0, *(len(example.targets) for example in examples[:-1])]).tolist()
         return LabelledBatch(
             packed=packed,
-            types=tensor([example.types for example in examples])[None],
-            targets=tensor([example.targets for example in examples]),
-            places=tensor([example.places + first for example, first in zip(examples, firsts, strict=True)]),
-            counts=tuple(len(example.targets) for example in examples),
+            types=joined([example.types for example in examples], device)[None],
+            targets=joined([example.targets for example in examples], device),
+            places=joined([example.places + first for example, first in zip(examples, firsts, strict=True)], device),
+            starts=tuple(start for example, start in zip(examples, starts, strict=True) if example.begins),
         )
 
     def flops(self, config: AnyConfig) -> float:
@@ -97,33 +104,40 @@ class _Labels:
         return training_flops(config, length=self._seq_len)
 
     def loss(self, model: Transformer, batch: LabelledBatch) -> Loss:
-        """Mean cross-entropy of the labels, weighted if they have weights."""
-        logits = self.logits(model, batch)
-        weights = None if self._weights is None else self._weights.to(logits.device)
-        loss = F.cross_entropy(logits, batch.targets, weight=weights)
-        return Loss(loss, {"loss": loss.detach()})
+        """Mean cross-entropy of the labels, times their weights if they have any; `loss` among its parts is without.
 
+        Raises:
+            ConfigError: the model is no encoder.
+        """
+        losses = F.cross_entropy(self.logits(model, batch), batch.targets, reduction="none")
+        plain = losses.mean()
+        weights = None if self._weights is None else self._weights.to(losses.device)
+        total = plain if weights is None else (losses * weights[batch.targets]).mean()
+        return Loss(total, {"loss": plain.detach()})
+
+    @abstractmethod
     def logits(self, model: Transformer, batch: LabelledBatch) -> Float[Tensor, "n labels"]:
         """One row a target."""
-        raise NotImplementedError
 
     def _predict(
         self, model: Transformer, batches: Iterator[LabelledBatch]
     ) -> tuple[dict[str, float], list[Ids], list[Ids]]:
-        """Metrics, and the expected and the found labels of each sequence."""
-        nats = 0.0
-        expected, found, n_labels = list[Ids](), list[Ids](), 1
+        """Metrics, and the expected and the found labels of each text; nothing of nothing."""
+        nats, count, n_labels = 0.0, 0, 0
+        expected, found, starts = list[Ids](), list[Ids](), list[int]()
         for batch in batches:
             logits = self.logits(model, batch)
             nats += float(F.cross_entropy(logits, batch.targets, reduction="sum"))
-            cuts = np.cumsum(batch.counts)[:-1]
-            expected += np.split(batch.targets.cpu().numpy(), cuts)
-            found += np.split(logits.argmax(1).cpu().numpy(), cuts)
-            n_labels = logits.shape[1]
-        right = np.concatenate(expected) if expected else np.empty(0, np.int64)
-        accuracy, f1 = accuracy_and_f1(right, np.concatenate(found) if found else right, n_labels)
-        metrics = {"loss": nats / max(len(right), 1), "accuracy": accuracy, "macro_f1": f1}
-        return metrics, expected, found
+            expected.append(batch.targets.cpu().numpy())
+            found.append(logits.argmax(1).cpu().numpy())
+            starts += [count + start for start in batch.starts]
+            count, n_labels = count + len(batch.targets), logits.shape[1]
+        if not count:
+            return {}, [], []
+        right, said = np.concatenate(expected), np.concatenate(found)
+        accuracy, f1 = accuracy_and_f1(right, said, n_labels)
+        metrics = {"loss": nats / count, "accuracy": accuracy, "macro_f1": f1}
+        return metrics, np.split(right, starts[1:]), np.split(said, starts[1:])
 
 
 class ClassObjective(_Labels):
@@ -134,6 +148,9 @@ class ClassObjective(_Labels):
         seq_len: the most tokens a sequence.
         weights: of the classes in the loss; None counts each example alike.
         pairs: whether there are two texts.
+
+    Raises:
+        ConfigError: `seq_len` leaves no room, or the tokenizer puts no token first.
     """
 
     name = "classes"
@@ -155,8 +172,7 @@ class ClassObjective(_Labels):
 
     def logits(self, model: Transformer, batch: LabelledBatch) -> Float[Tensor, "n labels"]:
         """Of each sequence."""
-        encoder = _encoder(model)
-        hidden = encoder(batch.packed.ids, types=segments(encoder, batch.types), lengths=batch.packed.lengths)
+        encoder, hidden = encoded(model, batch.packed, batch.types)
         return encoder.class_logits(hidden, lengths=batch.packed.lengths).float()
 
     @torch.inference_mode()
@@ -173,6 +189,9 @@ class TagObjective(_Labels):
         seq_len: the most tokens a sequence.
         labels: names of the tags.
         weights: of the tags in the loss; None counts each word alike.
+
+    Raises:
+        ConfigError: `seq_len` leaves no room, or the tokenizer puts no token first.
     """
 
     name = "tags"
@@ -204,20 +223,23 @@ class TagObjective(_Labels):
         end = int(places[last]) if last < len(places) else int(data.ids.lengths[sentence])
         ids, types = self._frame.around(data.ids[sentence][start:end][: self._room])
         return LabelledExample(
-            ids, types, data.tags[sentence][first:last], places[first:last] - start + self._frame.first
+            ids,
+            types,
+            targets=data.tags[sentence][first:last],
+            places=places[first:last] - start + self._frame.first,
+            begins=first == 0,
         )
 
     def logits(self, model: Transformer, batch: LabelledBatch) -> Float[Tensor, "n labels"]:
         """Of each word."""
-        encoder = _encoder(model)
-        hidden = encoder(batch.packed.ids, types=segments(encoder, batch.types), lengths=batch.packed.lengths)
+        encoder, hidden = encoded(model, batch.packed, batch.types)
         return encoder.tag_logits(hidden[0, batch.places]).float()
 
     @torch.inference_mode()
     def evaluate(self, model: Transformer, batches: Iterator[LabelledBatch], n_bytes: int) -> dict[str, float]:
         """Loss in nats a word, accuracy and macro-F1 of words; F1 of entities where tags are like B-PER."""
         metrics, expected, found = self._predict(model, batches)
-        if has_entities(self._names):
+        if metrics and has_entities(self._names):
             named = [[[self._names[tag] for tag in tags] for tags in side] for side in (expected, found)]
             metrics["entity_f1"] = entity_f1(*named)
         return metrics
@@ -251,9 +273,3 @@ def balanced(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Weights that make every label count alike, however often it occurs (King & Zeng 2001)."""
     weights: NDArray[np.float64] = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
     return weights
-
-
-def _encoder(model: Transformer) -> Encoder:
-    if not isinstance(model, Encoder):
-        raise ConfigError("texts and words are labelled by an encoder", fix="Give one by --init")
-    return model

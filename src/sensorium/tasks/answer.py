@@ -20,7 +20,7 @@ from sensorium.data.tokens.frame import Frame
 from sensorium.errors import CapabilityError, InputError
 from sensorium.inference.engine import Engine, HeadEngine, by_length
 from sensorium.inference.logits import check_whole
-from sensorium.objectives.spans import LONGEST_ANSWER, LONGEST_QUESTION
+from sensorium.objectives.spans import LONGEST_ANSWER, LONGEST_QUESTION, best_spans
 from sensorium.results import Answer
 from sensorium.tasks.retrieve import Passage, Passages
 from sensorium.tasks.texts import checked, place
@@ -257,22 +257,3 @@ def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
     """The same place without the spaces at its ends."""
     piece = text[start:end]
     return start + len(piece) - len(piece.lstrip()), end - len(piece) + len(piece.rstrip())
-
-
-def best_spans(logits: Float[Tensor, "tokens 2"], longest: int, count: int) -> list[tuple[float, int, int]]:
-    """The spans of at most `longest` tokens whose first and last token together have the highest logits.
-
-    Returns:
-        Sum of the two logits, first token, last token; best first.
-    """
-    if not len(logits):
-        return []
-    longest = min(longest, len(logits))
-    ends = torch.nn.functional.pad(logits[:, 1], (0, longest - 1), value=-torch.inf).unfold(0, longest, 1)
-    scores = (logits[:, 0, None] + ends).flatten()
-    best = scores.topk(min(count, len(scores)))
-    return [
-        (score, at // longest, at // longest + at % longest)
-        for score, at in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        if score > -torch.inf
-    ]

@@ -54,8 +54,9 @@ def load(
     """Open a model.
 
     Args:
-        source: a Hugging Face folder, a .gguf file, "default" (the bundled models; also "default:encoder" and
-            "default:decoder"), or a hub id "org/name" where huggingface_hub is installed.
+        source: a Hugging Face folder, a .gguf file, "default" (the bundled models for text; also "default:encoder",
+            "default:decoder", "default:translate", "default:answer"), or a hub id "org/name" where huggingface_hub is
+            installed.
         verify: hold the model to the fixtures that were saved with it, which are of float32.
         device: "cpu", "cuda", ...; "auto" takes a GPU if there is one.
         dtype: "float32" (the default), "bfloat16" or "float16".

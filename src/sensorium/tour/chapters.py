@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from sensorium.tour.answer import answer
 from sensorium.tour.attention import attention_maps
 from sensorium.tour.checks import verify_models
 from sensorium.tour.masks import fill_masks, masked_accuracy
 from sensorium.tour.pretrain import train_decoder, train_encoder
 from sensorium.tour.text import prepare_text
+from sensorium.tour.translate import translate
 from sensorium.tour.trip import Chapter
 from sensorium.tour.writing import bits_per_byte, generate
 
@@ -19,5 +21,7 @@ CHAPTERS = [
     Chapter("Where the encoder looks", attention_maps),
     Chapter("Generate", generate),
     Chapter("Bits per byte against counting", bits_per_byte),
+    Chapter("Translate", translate),
+    Chapter("Answer", answer),
     Chapter("Verify what was saved", verify_models),
 ]

@@ -4,10 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 BUNDLED = Path(__file__).parents[1] / "assets" / "corpus"
 SECONDS = 360
 """The most that the default plan may take on two cores."""
+
+
+class Strings(NamedTuple):
+    """Texts to translate; the first is looked at more closely."""
+
+    source: str
+    target: str
+    texts: tuple[str, ...]
+
+
+class Term(NamedTuple):
+    """A text with a word in it that must be translated so."""
+
+    text: str
+    term: str
+    said: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,3 +67,36 @@ class Plan:
     )
     prompts: tuple[str, ...] = ("It was a truth", "Emma was", "春风", "明月")
     new_tokens: int = 60
+    translator: str = "default:translate"
+    strings: tuple[Strings, ...] = (
+        Strings(
+            "en",
+            "zh",
+            (
+                "Insert a table into the document",
+                "Open the file",
+                "Save As",
+                "Print preview",
+                "Select the cells that you want to format.",
+                "Delete %s?",
+                "Cannot open the file {name}.",
+            ),
+        ),
+        Strings("zh", "en", ("在文档中插入表格", "打开文件", "字体大小", "选择要打印的页面。", "无法打开文件 %s。")),
+    )
+    """By direction. What the translator does not know is named, and passed over."""
+    terms: tuple[Term, ...] = (
+        Term("Open the spreadsheet", "spreadsheet", "试算表"),
+        Term("Delete the slide", "slide", "投影片"),
+    )
+    """In the first direction."""
+    answerer: str = "default:answer"
+    book: Path = BUNDLED / "austen.jsonl.gz"
+    """A file of text; all of it is the context of every question."""
+    questions: tuple[str, ...] = (
+        "Who is the owner of Pemberley?",
+        "Where do Mr. Woodhouse and his daughter Emma live?",
+        "Who was the eldest of the Bennet sisters?",
+        "How much did Captain Wentworth gain by his captures?",
+        "Where did Catherine Morland go with Mr. and Mrs. Allen?",
+    )

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from sensorium.data.language import script
 from sensorium.data.shards import Corpus
-from sensorium.reports.blocks import Block
+from sensorium.errors import SensoriumError
+from sensorium.reports.blocks import Block, Text
 from sensorium.reports.numbers import Number
 from sensorium.tasks.model import LanguageModel, load
 from sensorium.tour.ngrams import NGrams
@@ -72,3 +73,9 @@ class Chapter(NamedTuple):
 
     title: str
     run: Callable[[Trip], Sequence[Block]]
+
+
+def left_out(error: SensoriumError) -> list[Block]:
+    """What a chapter says where this installation lacks something that it needs."""
+    fix = f" {error.fix}." if error.fix else ""
+    return [Text(f"This chapter is left out: {error.problem}.{fix}")]

@@ -14,11 +14,12 @@ _USES = {
     "seq2seq": ("translation", "translate(text)"),
     "span_corruption": ("text2text-generation", "generate(text)"),
     "infilling": ("text2text-generation", 'generate("This is a [MASK] example.")'),
+    "questions": ("text2text-generation", 'answer(question, context=text, method="generate")'),
     "spans": ("question-answering", "answer(question, context=text)"),
     "classes": ("text-classification", "classify(text)"),
     "tags": ("token-classification", "tag(text)"),
 }
-"""By objective: the task, as Hugging Face calls it, and a call."""
+"""By objective (a corpus of pairs may be of questions): the task, as Hugging Face calls it, and a call."""
 
 
 def card(name: str, config: AnyConfig, facts: dict[str, Any]) -> str:
@@ -30,7 +31,8 @@ def card(name: str, config: AnyConfig, facts: dict[str, Any]) -> str:
         facts: what its sensorium.json says.
     """
     recipe, corpus, run = facts["recipe"], facts["corpus"], facts["run"]
-    task, call = _USES[recipe["objective"]["kind"]]
+    by_context = corpus.get("held_out", {}).get("by") == "context"
+    task, call = _USES["questions" if by_context else recipe["objective"]["kind"]]
     languages, call = _directions(corpus, call)
     validation = corpus["splits"]["validation"]
     numbers = "\n".join(f"| {key.replace('_', ' ')} | {value:.4f} |" for key, value in facts["metrics"].items())
@@ -96,14 +98,16 @@ def _shape(config: AnyConfig, parameters: int) -> str:
 
 
 def _directions(corpus: dict[str, Any], call: str) -> tuple[str, str]:
-    """The languages of a translation model, and a call that names two of them."""
+    """The languages of a model of pairs, and a call that names two of them."""
     directions = corpus.get("directions")
     if not directions:
         return "", call
     codes = sorted({code for direction in directions for code in direction})
     source, target = directions[0]
-    listed = "".join(f"- {code}\n" for code in codes)
-    return f"language:\n{listed}", f'translate(text, source="{source}", target="{target}")'
+    listed = "".join(f'- "{code}"\n' for code in codes)  # without quotes, no (Norwegian) is false
+    if source != target:
+        call = f'translate(text, source="{source}", target="{target}")'
+    return f"language:\n{listed}", call
 
 
 def _count(split: dict[str, Any]) -> int:

@@ -19,20 +19,18 @@ def build_head_objective(recipe: Recipe, source: LabelledSource) -> AnyObjective
     Raises:
         ConfigError: sequences are too short, or the tokenizer is not an encoder's.
     """
-    tokenizer, seq_len = source.tokenizer, recipe.batch.seq_len
-    if source.task.kind == "spans":
-        return SpanObjective(tokenizer, seq_len=seq_len, stride=recipe.objective.stride)
-    weights = _weights(source) if recipe.objective.class_weights == "balanced" else None
-    if source.task.kind == "tags":
-        return TagObjective(tokenizer, seq_len=seq_len, labels=source.task.labels, weights=weights)
-    pairs = isinstance(source.train, ClassExamples) and len(source.train.texts) == 2
-    return ClassObjective(tokenizer, seq_len=seq_len, weights=weights, pairs=pairs)
-
-
-def _weights(source: LabelledSource) -> NDArray[np.float64]:
-    """Of the labels, by how often they occur in the training data."""
-    data = source.train
-    labels = data.classes if isinstance(data, ClassExamples) else np.empty(0, np.int64)
+    tokenizer, seq_len, data = source.tokenizer, recipe.batch.seq_len, source.train
     if isinstance(data, TagExamples):
-        labels = data.tags.values.astype(np.int64)
-    return balanced(np.bincount(labels, minlength=len(source.task.labels)))
+        weights = _weights(recipe, source, data.tags.values)
+        return TagObjective(tokenizer, seq_len=seq_len, labels=source.task.labels, weights=weights)
+    if isinstance(data, ClassExamples):
+        weights = _weights(recipe, source, data.classes)
+        return ClassObjective(tokenizer, seq_len=seq_len, weights=weights, pairs=len(data.texts) == 2)
+    return SpanObjective(tokenizer, seq_len=seq_len, stride=recipe.objective.stride)
+
+
+def _weights(recipe: Recipe, source: LabelledSource, found: NDArray[np.integer]) -> NDArray[np.float64] | None:
+    """Of the labels, by how often they occur in the training data, if the recipe asks for them."""
+    if recipe.objective.class_weights == "none":
+        return None
+    return balanced(np.bincount(found, minlength=len(source.task.labels)))

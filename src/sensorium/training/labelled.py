@@ -142,7 +142,7 @@ def open_labelled(
         fingerprint=fingerprint((train.fingerprint, validated.fingerprint, *names)),
         notes=(
             *_notes(how.what, ledger, validated, held_out=not measured),
-            *_cut(train, recipe.batch.seq_len, tokenizer),
+            *_not_read(train, recipe.batch.seq_len, tokenizer),
         ),
     )
 
@@ -178,7 +178,7 @@ def _read(how: _Records, paths: Sequence[Path], ledger: Ledger, columns: Columns
 
 def _in_order(labels: set[str]) -> tuple[str, ...]:
     """By number, if all are numbers."""
-    numbers = all(label.lstrip("-").isdecimal() for label in labels)
+    numbers = all(re.fullmatch(r"-?\d+", label) for label in labels)
     return tuple(sorted(labels, key=lambda label: (int(label) if numbers else 0, label)))
 
 
@@ -210,10 +210,14 @@ def _notes(what: str, ledger: Ledger, validation: Examples, *, held_out: bool) -
     return tuple(notes)
 
 
-def _cut(train: Examples, seq_len: int, tokenizer: Tokenizer) -> tuple[str, ...]:
-    """What of the texts is not read."""
-    if not isinstance(train, ClassExamples):
-        return ()
-    frame = Frame.single(tokenizer) if len(train.texts) == 1 else Frame.pair(tokenizer)
-    long = int((train.sizes > seq_len - frame.size).sum())
-    return (f"{long:,} of {len(train):,} texts are longer than {seq_len} tokens, and are cut",) if long else ()
+def _not_read(train: Examples, seq_len: int, tokenizer: Tokenizer) -> tuple[str, ...]:
+    """What of the examples is not learned from."""
+    if isinstance(train, ClassExamples):
+        frame = Frame.single(tokenizer) if len(train.texts) == 1 else Frame.pair(tokenizer)
+        long = int((train.sizes > seq_len - frame.size).sum())
+        return (f"{long:,} of {len(train):,} texts are longer than {seq_len} tokens, and are cut",) if long else ()
+    if isinstance(train, TagExamples) and train.untagged:
+        return (f"left out of the words: {train.untagged:,} (nothing to the tokenizer)",)
+    if isinstance(train, QuestionExamples) and train.left_out:
+        return (f"left out of the questions: {train.left_out:,} (answers that are nothing to the tokenizer)",)
+    return ()

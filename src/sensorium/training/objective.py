@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sensorium.data.corpus import ParallelShards
-from sensorium.errors import ConfigError
+from sensorium.errors import ConfigError, DataError
 from sensorium.families.checkpoint import LoadedModel
 from sensorium.objectives.causal import CausalObjective
 from sensorium.objectives.denoising import InfillingObjective, SpanCorruptionObjective
@@ -25,7 +25,9 @@ def build_objective(recipe: Recipe, source: Source, given: LoadedModel | None) -
         given: the model whose weights are trained on, None for a fresh one.
 
     Raises:
-        ConfigError: the tokenizer lacks a special token that the objective needs.
+        ConfigError: the tokenizer lacks a special token that the objective needs, sequences are too short, or the
+            objective learns from labelled examples.
+        CheckpointError: the given model names no token that its decoder starts with.
     """
     wanted, seq_len, tokenizer = recipe.objective, recipe.batch.seq_len, source.tokenizer
     match wanted.kind:
@@ -60,7 +62,7 @@ def build_objective(recipe: Recipe, source: Source, given: LoadedModel | None) -
                 permute=wanted.permute,
             )
         case kind:
-            raise ConfigError(f"objective.kind={kind!r} cannot be trained yet")
+            raise ConfigError(f"objective.kind={kind!r} learns from labelled examples, not from a corpus")
 
 
 def _mean_lengths(pairs: Split) -> tuple[float, float] | None:
@@ -71,9 +73,19 @@ def _mean_lengths(pairs: Split) -> tuple[float, float] | None:
     return source, target
 
 
-def left_out(objective: AnyObjective, split: Split) -> tuple[str, ...]:
-    """What of the data is not learned from, in words."""
+def left_out(recipe: Recipe, objective: AnyObjective, split: Split) -> tuple[str, ...]:
+    """What of the data is not learned from, in words.
+
+    Raises:
+        DataError: all of it.
+    """
     if not isinstance(objective, Seq2SeqObjective) or not isinstance(split, ParallelShards):
         return ()
     count = objective.too_long(split)
+    if count == len(split):
+        raise DataError(
+            f"every pair has more than batch.seq_len={recipe.batch.seq_len} tokens on a side",
+            where=str(split.folder),
+            fix="Raise batch.seq_len and model.context",
+        )
     return (f"{count:,} of {len(split):,} pairs are longer than batch.seq_len and left out",) if count else ()

@@ -106,12 +106,12 @@ class ObjectiveRecipe:
 
     kind: Literal["masked", "causal", "seq2seq", "span_corruption", "infilling", "spans", "classes", "tags"]
     mask_rate: float = 0.15
-    """masked: share of the tokens that is predicted; span_corruption and infilling: that is taken away."""
+    """Share of the tokens that is predicted (masked) or taken away (span_corruption); of the words (infilling)."""
     masking: Literal["token", "word", "span"] = "token"
     pairs: Literal["none", "next", "order"] = "none"
     """Sentence pairs beside the masks: next sentence (BERT) or sentence order (ALBERT)."""
     mean_span: float = 3.0
-    """span_corruption, infilling: tokens of a span that is taken away, on average."""
+    """Tokens (span_corruption) or words (infilling) of a span that is taken away, on average."""
     permute: bool = True
     """infilling: sentences stand in another order in the source."""
     label_smoothing: float = 0.0

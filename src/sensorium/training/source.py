@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from sensorium.data.corpus import ParallelCorpus, open_corpus
-from sensorium.data.shards import Corpus
+from sensorium.data.shards import MADE_BY, Corpus
 from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import DataError, InputError
 from sensorium.files import StrPath
@@ -20,10 +20,6 @@ _LEAST_TOKENS = 64
 """Below this no batch is small enough to be worth naming."""
 _KIND = {"seq2seq": "parallel"}
 """The corpus that an objective learns from, where it is not one of texts."""
-_MADE_BY = {
-    "text": "sensorium prepare FILES --out CORPUS",
-    "parallel": "sensorium prepare --parallel FILES --out CORPUS",
-}
 
 
 @runtime_checkable
@@ -63,7 +59,7 @@ def open_source(data: Source | StrPath, recipe: Recipe) -> Source:
             f"objective.kind={recipe.objective.kind!r} learns from a corpus of kind {wanted!r}, this one is of "
             f"kind {found!r}",
             where=str(opened.folder),
-            fix=f"Make one with: {_MADE_BY[wanted]}",
+            fix=f"Make one with: {MADE_BY[wanted]}",
         )
     if recipe.objective.kind == "span_corruption":
         opened = copy.copy(opened)
@@ -78,6 +74,8 @@ def check_enough(recipe: Recipe, source: Source) -> None:
         DataError: there is too little.
     """
     tokens, wanted = source.train.n_tokens, recipe.batch.tokens
+    if isinstance(source, ParallelCorpus):  # a batch holds both sides
+        tokens += source.train.source.n_tokens
     if tokens < wanted:
         smaller = (
             f", or try --set batch.tokens={tokens // 4} --set batch.seq_len={min(recipe.batch.seq_len, tokens // 4)}"

@@ -30,7 +30,8 @@ def decoder_start(model: ModelRecipe, tokenizer: Tokenizer, given: LoadedModel |
         CheckpointError: the given model names none.
     """
     if given is not None:
-        return read_facts({**given.config, **given.generation}).start
+        stated = {key: value for key, value in given.generation.items() if value is not None}
+        return read_facts({**given.config, **stated}).start
     roles = [role for role in _FAMILIES[model.family].SPECIAL[_START] if role in ROLES]
     ids = special_ids(tokenizer)
     found = next((id for role in roles if (id := ids[role]) is not None), None)
@@ -44,11 +45,11 @@ def decoder_start(model: ModelRecipe, tokenizer: Tokenizer, given: LoadedModel |
 
 def with_sentinels(tokenizer: Tokenizer) -> Tokenizer:
     """The tokenizer with the tokens that stand for spans, behind its others if it has none: the ids that a corpus was
-    prepared with stay."""
+    prepared with stay. As in T5's vocabularies the first span's has the highest id."""
     if tokenizer.id(sentinel(0)) is not None:
         return tokenizer
     backend = Backend.from_str(tokenizer.backend.to_str())
     backend.add_special_tokens(
-        [AddedToken(sentinel(number), special=True, normalized=False) for number in range(SENTINELS)]
+        [AddedToken(sentinel(number), special=True, normalized=False) for number in reversed(range(SENTINELS))]
     )
     return Tokenizer(backend, dict(tokenizer.special), tokenizer.chat_template)

@@ -157,7 +157,7 @@ def _work(
             source,
             objective,
             lambda: build_model(recipe, source, loaded, where=init or ""),
-            left_out(objective, source.train),
+            left_out(recipe, objective, source.train),
             loaded,
         )
     given = Given.open(init, recipe)

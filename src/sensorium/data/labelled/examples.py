@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,7 +21,7 @@ _AT_A_TIME = 1000
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Examples:
+class Examples(ABC):
     """Examples, and how large each one is.
 
     Args:
@@ -43,9 +44,9 @@ class Examples:
         return int(self.sizes_in_bytes.sum())
 
     @property
+    @abstractmethod
     def fingerprint(self) -> str:
         """Tells examples apart, by all that they hold."""
-        raise NotImplementedError
 
     def head(self, tokens: int) -> Examples:
         """The first of them, up to a number of tokens; at least one."""

@@ -33,10 +33,13 @@ class QuestionExamples(Examples):
     context_ids: Ragged
     context_characters: Ragged
     """First character and end of every token of a context."""
+    left_out: int
+    """Questions whose answers are nothing to the tokenizer."""
 
     @classmethod
     def of(cls, questions: Sequence[Question], tokenizer: Tokenizer) -> QuestionExamples:
-        """Tokenise questions and their contexts. A question whose answer is nothing to the tokenizer is left out."""
+        """Tokenise questions and their contexts. The first answer that has tokens is learned; a question of whose
+        answers none has any is left out."""
         number: dict[str, int] = {}
         context_of = np.array([number.setdefault(q.context, len(number)) for q in questions], dtype=np.int64)
         contexts = tuple(number)
@@ -46,8 +49,8 @@ class QuestionExamples(Examples):
                 ids.append(np.array(encoding.ids, dtype=np.int32))
                 characters.append(np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2))
         found = [
-            tokens_of(characters[context], question.answers[0]) if question.answers else NO_SPAN
-            for context, question in zip(context_of, questions, strict=True)
+            next((span for answer in q.answers if (span := tokens_of(characters[context], answer)) != NO_SPAN), NO_SPAN)
+            for context, q in zip(context_of, questions, strict=True)
         ]
         kept = [i for i, question in enumerate(questions) if found[i] != NO_SPAN or not question.answers]
         encoded = Ragged.of(tokenizer.encode_raw([questions[i].question for i in kept]))
@@ -61,6 +64,7 @@ class QuestionExamples(Examples):
             contexts=contexts,
             context_ids=context_ids,
             context_characters=Ragged.of(characters, width=2),
+            left_out=len(questions) - len(kept),
             sizes=encoded.lengths + context_ids.lengths[context_of],
             sizes_in_bytes=n_bytes[context_of],
         )

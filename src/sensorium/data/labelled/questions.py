@@ -1,13 +1,15 @@
 """Questions about a text, with the spans that answer them: SQuAD 1 and 2 JSON, and tables of the same.
 
 Context and answers are taken as they stand, letter by letter, for a span is a place in the text. A span that does not
-match its context is left out, counted and listed; a question none of whose spans match is left out too, and never
-taken for one that cannot be answered. What counts as an equal answer is the business of evaluation, not of this file.
+match its context is left out, counted and listed. A question none of whose spans match is left out too, and so is one
+that is said to be possible and has none: neither is ever taken for one that cannot be answered. What counts as an equal
+answer is the business of evaluation, not of this file.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,7 +58,7 @@ def read_questions(
         inputs: files and folders: SQuAD .json, or tables (.json, .jsonl, .csv, .tsv, .parquet) with a question, a
             context, an answer and its place. Where the place is not given, it is the first at which the answer stands.
         ledger: receives counts, files with their hashes, problems, and how many questions were left out, by reason.
-        columns: role (see `qa_rows.COLUMNS`) → column that plays it, where its name is another.
+        columns: role (see `question_rows.COLUMNS`) → column that plays it, where its name is another.
 
     Raises:
         InputError: an input does not exist, or its format is not known.
@@ -94,6 +96,9 @@ def _question(where: str, row: Mapping[str, Any], ledger: Ledger) -> Question | 
     if given and not spans and not impossible:
         ledger.drop("no answer matches the context")
         return None
+    if not given and impossible is False:
+        ledger.drop("said to be possible, without an answer")
+        return None
     name = row.get("id")
     return Question(
         id=where if name is None or name == "" else str(name),
@@ -126,8 +131,11 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 40 else f"{text[:37]}...")
 
 
-def _truth(value: Any) -> bool:
-    return value.strip().lower() in ("true", "1", "yes") if isinstance(value, str) else bool(value)
+def _truth(value: Any) -> bool | None:
+    """What a cell says, in words or numbers; None where it is empty."""
+    if isinstance(value, str):
+        return value.strip().lower() in ("true", "1", "yes") if value.strip() else None
+    return None if value is None or (isinstance(value, float) and math.isnan(value)) else bool(value)
 
 
 def _shared(question: Question, contexts: dict[str, str]) -> Question:

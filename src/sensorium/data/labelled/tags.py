@@ -22,6 +22,7 @@ ROLES = ("words", "tags")
 _WORDS = ("tokens", "words", "text", "sentence")
 _TAGS = ("ner_tags", "tags", "labels", "pos_tags", "ner", "pos", "tag", "label")
 _COLUMNS = {".conllu": ("2", "4")}
+_DOCUMENT = "-DOCSTART-"
 _RANGE = re.compile(r"\d+[-.]\d+")
 """Number of a line that stands for several words, or for none, in CoNLL-U."""
 
@@ -116,10 +117,10 @@ def _of_lines(text: io.TextIOBase, wanted: Mapping[str, str], path: Path, ledger
     places = _number(wanted.get("words", first), path), _number(wanted.get("tags", last), path)
     words, tags, begin = list[str](), list[str](), 0
     wrong: str | None = None
-    width = 0
-    for number, line in enumerate([*text, ""], 1):
-        cells = line.rstrip("\r\n").split("\t") if "\t" in line else line.split()
-        if not line.strip() or cells[0] == "-DOCSTART-":
+    rows = [(line, line.rstrip("\r\n").split("\t") if "\t" in line else line.split()) for line in [*text, ""]]
+    width = next((len(cells) for line, cells in rows if line.strip() and line[0] != "#" and cells[0] != _DOCUMENT), 0)
+    for number, (line, cells) in enumerate(rows, 1):
+        if not line.strip() or cells[0] == _DOCUMENT:
             if wrong:
                 ledger.problem(f"{path}:{begin}", wrong)
             elif words:
@@ -129,7 +130,6 @@ def _of_lines(text: io.TextIOBase, wanted: Mapping[str, str], path: Path, ledger
         if line.startswith("#") and len(cells) != width and not words:
             continue
         begin = begin if words or wrong else number
-        width = width or len(cells)
         if kind_of(path) == ".conllu" and _RANGE.fullmatch(cells[0]):
             continue
         if len(cells) < max(2, *places) or not (cells[places[0] - 1].strip() and cells[places[1] - 1].strip()):
