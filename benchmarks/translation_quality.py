@@ -8,8 +8,8 @@ those of which a side stands in another package too. Against it stand copying th
 translation memory (`translation_memory.py`), and stock `MarianMTModel` of the same size in the `Seq2SeqTrainer`. Both
 models are trained at the same time, on the same pairs, each on half of the processor's threads, for the same time by
 the clock, and translate with beam 4. The peer's settings are those that Marian is usually trained with: AdamW, linear
-warm-up and decay, label smoothing, batches of sentences of like length; its rate is the best of three in trials of five
-minutes. A side that was trained is kept in the work folder.
+warm-up and decay, label smoothing, batches of sentences of like length. A side that was trained is kept in the work
+folder.
 """
 
 from __future__ import annotations
@@ -136,8 +136,9 @@ def compare(language: str, work: Path, minutes: float) -> None:
     running = {name: subprocess.Popen([*command, str(minutes), "--side", name]) for name in missing}
     if failed := [name for name, process in running.items() if process.wait()]:
         sys.exit(f"failed: {', '.join(failed)}")
-    print(f"### English ↔ {language} after {minutes:g} minutes of training, {len(tested):,} texts of other packages\n")
+    print(f"### English ↔ {language} after {minutes:g} minutes of training, {len(tested):,} texts of another program\n")
     print("| | BLEU | chrF++ |\n|---|---|---|")
+    signatures = list[str]()
     for source, to, here, there in ((1, 2, "en", language), (2, 1, language, "en")):
         texts, right = [row[source] for row in tested], [row[to] for row in tested]
         systems: dict[str, Sequence[str]] = {
@@ -149,7 +150,8 @@ def compare(language: str, work: Path, minutes: float) -> None:
         for name, outputs in systems.items():
             bleu, chrf = translation_measures(outputs, right, language=there)
             print(f"| {here} → {there}, {name} | {_cell(bleu)} | {_cell(chrf)} |", flush=True)
-    print(f"\n- {bleu.signature}\n- {chrf.signature}\n\n{machine()}\n")
+        signatures += [f"- {here} → {there}: `{one.signature}`" for one in (bleu, chrf)]
+    print("\n" + "\n".join(signatures) + f"\n\n{machine()}\n")
 
 
 def _cell(measure: Any) -> str:
