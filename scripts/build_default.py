@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 
 import sensorium as sm
-from benchmarks import answer_quality, translation_quality
-from scripts import default_questions, small_encoder
+from benchmarks import answer_quality
+from scripts import default_pairs, default_questions, small_encoder
 from scripts.default_corpus import gather
 from scripts.evaluate_default import evaluate, evaluate_answers, evaluate_translations
 from scripts.fetch import cache_folder
@@ -58,9 +58,9 @@ def translate(work: Path) -> None:
     """Stage 5: LibreOffice's help in English and Chinese, and a translator of both directions."""
     pairs = work / "pairs"
     pairs.mkdir(exist_ok=True)
-    translation_quality.data("zh", pairs)
+    corpus, _ = default_pairs.gather(pairs)
     if not (work / "translate" / "config.json").is_file():
-        sm.train(pairs / "corpus", recipe=translation_quality.RECIPE, out=work / "translate", resume=True)
+        sm.train(corpus, recipe="default-translator", out=work / "translate", resume=True)
 
 
 def answer(work: Path) -> None:

@@ -19,15 +19,16 @@ import numpy as np
 import torch
 
 import sensorium as sm
-from benchmarks import answer_quality, translation_quality
+from benchmarks import answer_quality
+from scripts import default_pairs
 from sensorium.data.language import script
 from sensorium.inference.engine import Engine
 from sensorium.results import Measure
-from sensorium.tasks.measures import translation_measures
 
 WINDOW = 62
 """Tokens that the encoder sees at a time, with [CLS] and [SEP] the length that it was trained at."""
 SHARE = 0.15
+BEAMS = 4
 Documents = dict[str, list[list[int]]]
 
 
@@ -94,17 +95,14 @@ def evaluate(corpus_folder: Path, encoder: Path, decoder: Path) -> dict[str, dic
     return found
 
 
-def evaluate_translations(folder: Path, work: Path) -> dict[tuple[str, str, str], tuple[int, tuple[Measure, ...]]]:
-    """(from, into, package) → texts and measures, for packages that the translator has not seen; beam 4."""
+def evaluate_translations(folder: Path, work: Path) -> dict[tuple[str, str, str], tuple[Measure, ...]]:
+    """(from, into, what was translated) → measures, of pairs that the translator has not seen; beam 4."""
     lm, found = sm.load(folder), {}
-    _, rows = translation_quality.data("zh", work)
-    for package in translation_quality.TESTS:
-        chosen = [row for row in rows if row[0] == package]
+    corpus, others = default_pairs.gather(work)
+    for name, data in ((default_pairs.LEARNED, corpus), (" and ".join(default_pairs.TESTED), others)):
         for here, there in (("en", "zh"), ("zh", "en")):
-            place = {"en": 1, "zh": 2}
-            texts, right = [row[place[here]] for row in chosen], [row[place[there]] for row in chosen]
-            outputs = [one.text for one in lm.translate(texts, target=there, beam=translation_quality.BEAMS)]
-            found[here, there, package] = len(texts), translation_measures(outputs, right, language=there)
+            report = sm.evaluate(lm, task="translation", data=data, source=here, target=there, options={"beam": BEAMS})
+            found[here, there, name] = report.measures
     return found
 
 

@@ -55,11 +55,11 @@ def card(part: str, work: Path, measured: dict[str, dict[str, float]]) -> str:
     )  # fmt: skip
 
 
-def translate_card(run: Path, measured: Mapping[tuple[str, str, str], tuple[int, tuple[Measure, ...]]]) -> str:
+def translate_card(run: Path, measured: Mapping[tuple[str, str, str], tuple[Measure, ...]]) -> str:
     """The card of the translator, in Markdown."""
     rows = ["| from → into | texts of | texts | BLEU | chrF++ |", "|---|---|---|---|---|"]
-    for (here, there, package), (count, measures) in measured.items():
-        rows.append(f"| {here} → {there} | {package} | {count:,} | {' | '.join(map(_interval, measures))} |")
+    for (here, there, package), measures in measured.items():
+        rows.append(f"| {here} → {there} | {package} | {measures[0].n:,} | {' | '.join(map(_interval, measures))} |")
     return "\n".join(
         [
             "---", "license: apache-2.0", "language: [en, zh]", "pipeline_tag: translation",
@@ -69,12 +69,12 @@ def translate_card(run: Path, measured: Mapping[tuple[str, str, str], tuple[int,
             "```python", "import sensorium as sm", "",
             'sm.load("default:translate").translate("Open the file", target="zh").text', "```", "",
             "Stock `transformers` opens this folder too. Weights are stored as fp16 and computed in fp32.", "",
-            "## Texts of packages that it has not seen", "", *rows, "",
+            "## Texts that it has not seen", "", *rows, "",
             "Beam 4; in brackets 95 % of a bootstrap. " + "; ".join(
-                f"`{measure.signature}`" for measure in next(iter(measured.values()))[1]
+                f"`{measure.signature}`" for measure in next(iter(measured.values()))
             ), "",
             "## Training text", "",
-            "24,494 paragraphs of LibreOffice's help in both languages, both directions: libreoffice-help-en-us and",
+            "Paragraphs of up to 120 characters of LibreOffice's help, both directions: libreoffice-help-en-us and",
             "-zh-cn (Debian), MPL-2.0, © The Document Foundation.", "",
             "## How it was made", "", *_training(run, "default-translator", "both sides"), "",
             "Limits: it has read one program's help a few times. Near that it is often right; farther away it makes up",

@@ -208,7 +208,7 @@ def test_given_weights_are_trained_on_and_keep_their_settings(one_way: ParallelC
     kept = json.loads((second / "generation_config.json").read_text())
     assert (kept["num_beams"], kept["length_penalty"]) == (7, 0.6)
     assert kept["decoder_start_token_id"] == generation["decoder_start_token_id"] == one_way.tokenizer.eos_id
-    with pytest.raises(CheckpointError, match="not of the recipe's size"):
+    with pytest.raises(CheckpointError, match=r"model\.layers=2 is not what the given model has"):
         train(one_way, recipe="translate-tiny", out=tmp_path / "x", overrides=[*still, "model.layers=2"], init=first)
 
 

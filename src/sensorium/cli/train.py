@@ -22,7 +22,7 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the model or the run that stands at --out.")] = False,
-    init: Annotated[str | None, typer.Option(help="Start from this model's weights.")] = None,
+    init: Annotated[str | None, typer.Option(help="Start from this model, of any size.")] = None,
     validation_data: Annotated[
         Path | None, typer.Option(help="Questions, labels or tags to measure by; else a share is held out.")
     ] = None,

@@ -1,66 +1,35 @@
-"""The model of a run: fresh, of the size that the recipe says, or given."""
+"""A fresh model, of the size that a recipe says."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sensorium.core.config import EncoderDecoderConfig
 from sensorium.core.model import AnyConfig, Transformer, build
 from sensorium.data.corpus import ParallelShards
 from sensorium.data.shards import TokenShards
-from sensorium.errors import CheckpointError
 from sensorium.families import bart, bert, distilbert, gpt2, llama, marian, modernbert, roberta, t5
-from sensorium.families.checkpoint import LoadedModel
-from sensorium.files import StrPath
 from sensorium.objectives.objective import Split
 from sensorium.training.recipe import Recipe
 from sensorium.training.source import Source
 from sensorium.training.start import start
 
 
-def build_model(recipe: Recipe, source: Source, given: LoadedModel | None, *, where: StrPath = "") -> Transformer:
-    """A model with fresh weights, or the one that is given.
+def build_model(recipe: Recipe, source: Source) -> Transformer:
+    """A model with fresh weights.
 
     Args:
         recipe: says of what size and kind it is.
         source: what it will be trained on.
-        given: the model whose weights are trained on.
-        where: it came from, for messages.
-
-    Raises:
-        CheckpointError: the given model is not of the recipe's size, or not of the data's vocabulary.
     """
-    config = model_config(recipe, source.tokenizer.vocab_size, pad_id=source.tokenizer.pad_id or 0)
-    if given is None:
-        model = build(config)
-        start(model, _predicted(source.train))
-        return model
-    vocabulary, expected = (vocabulary_of(c) for c in (given.model.config, config))
-    if vocabulary != expected:
-        raise CheckpointError(
-            f"the model's vocabulary has {vocabulary} tokens, the corpus's {expected}",
-            where=str(where),
-            fix=f"Prepare the corpus with --tokenizer {where}",
-        )
-    if given.model.config != config:
-        raise CheckpointError(
-            "the model is not of the recipe's size and kind",
-            where=str(where),
-            fix="Set [model] to the model's own numbers",
-        )
-    return given.model
+    model = build(model_config(recipe, source.tokenizer.vocab_size, pad_id=source.tokenizer.pad_id or 0))
+    start(model, _predicted(source.train))
+    return model
 
 
 def _predicted(split: Split) -> TokenShards | None:
     """The text whose tokens are predicted, where it is one."""
     text = split.target if isinstance(split, ParallelShards) else split
     return text if isinstance(text, TokenShards) else None
-
-
-def vocabulary_of(config: AnyConfig) -> int:
-    """Tokens that a model reads."""
-    stack = config.encoder if isinstance(config, EncoderDecoderConfig) else config.stack
-    return stack.embed.vocab_size
 
 
 def model_config(recipe: Recipe, vocab_size: int, *, pad_id: int = 0) -> AnyConfig:

@@ -14,13 +14,14 @@ import torch
 
 from sensorium.core.model import Transformer, stacks
 from sensorium.errors import InputError
-from sensorium.families.checkpoint import LoadedModel, read_model
+from sensorium.families.checkpoint import LoadedModel
 from sensorium.files import StrPath, disk_errors, write_json
 from sensorium.objectives.objective import AnyObjective
 from sensorium.training.export import export
 from sensorium.training.folder import open_run
 from sensorium.training.given import Given
 from sensorium.training.heads import build_head_objective
+from sensorium.training.init import fit, open_init
 from sensorium.training.labelled import open_labelled
 from sensorium.training.loop import Loop
 from sensorium.training.model import build_model
@@ -85,8 +86,8 @@ def train(
         resume: go on with a run of the same recipe and corpus; a new run starts if there is none. `optim` but for its
             kind, `schedule`, and the length and the intervals of `run` may be other than before.
         force: replace the model or the run that stands at `out`; other files there stay.
-        init: start from the weights of this model folder, of the same size and vocabulary; the encoder, of any size,
-            that learns from labelled examples.
+        init: start from the weights of this model, of any size: `[model]` of the recipe gives way to its numbers. A
+            corpus must have been prepared with its tokenizer; labelled examples take an encoder.
         validation: labelled examples to measure by; without them a share of the data is held out.
         columns: names of a table's columns, where they are not the usual ones: {"text": "body", "label": "stars"}.
         device: "auto" takes a GPU if there is one.
@@ -97,6 +98,7 @@ def train(
         InputError: an unknown recipe; `out` exists, or is not ours to replace; both `resume` and `force`.
         ConfigError: a wrong key or value in the recipe.
         DataError: the corpus is smaller than one batch, or labelled examples cannot be used.
+        CapabilityError: `init` has not what the recipe trains.
         CheckpointError: `init` or the state to resume does not fit.
         TrainingError: the loss is not finite; the run was interrupted.
         DiskError: the disk is full or may not be written.
@@ -107,7 +109,7 @@ def train(
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, given)
     out = Path(out)
     target = _device(device)
-    work = _work(corpus, chosen, init, validation, columns)
+    work = _work(corpus, chosen, given, init, validation, columns)
     chosen, source = work.recipe, work.source
     torch.manual_seed(chosen.run.seed)
     model = work.model().to(target)
@@ -137,6 +139,7 @@ def train(
 def _work(
     data: Source | StrPath,
     recipe: Recipe,
+    overrides: Sequence[str],
     init: StrPath | None,
     validation: StrPath | None,
     columns: Mapping[str, str] | None,
@@ -149,14 +152,16 @@ def _work(
                 fix="Leave out the validation data and the columns",
             )
         source = open_source(data, recipe)
-        loaded = None if init is None else read_model(init)
+        loaded = None if init is None else open_init(init, recipe, source)
+        if loaded is not None:
+            recipe = fit(recipe, loaded, overrides, init or "")
         objective = build_objective(recipe, source, loaded)
         check_enough(recipe, source)
         return _Work(
             recipe,
             source,
             objective,
-            lambda: build_model(recipe, source, loaded, where=init or ""),
+            lambda: build_model(recipe, source) if loaded is None else loaded.model,
             left_out(recipe, objective, source.train),
             loaded,
         )
