@@ -1,4 +1,8 @@
-"""Run every benchmark, one after the other: `make bench`. About an hour on two cores."""
+"""Run every benchmark, one after the other: `make bench`. About five hours on two cores.
+
+Three of those hours are for `translation_quality`, which trains both sides for an hour, in two languages, and for
+`answer_quality`.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,10 @@ BENCHMARKS = (
     "train_causal_mixed --precision bf16",
     "train_translate",
     "train_translate --precision bf16",
+    "translation_quality zh",
+    "translation_quality fr",
+    "translate",
+    "answer_quality",
 )
 
 

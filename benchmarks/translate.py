@@ -1,15 +1,17 @@
 """Translating 2,000 sentences with beam 4, fp32: against `transformers` `generate` and CTranslate2.
 
-    python -m benchmarks.translate MODEL SENTENCES [--count 2000] [--rounds 3]
+    python -m benchmarks.translate [--model FOLDER] [--table TSV] [--to zh] [--count 2000] [--rounds 3]
 
-MODEL is a Marian folder that Sensorium trained (or any other), SENTENCES a file with one source text a line. All three
-run the same weights with the same beam and length limit. `generate` gets its best: sentences sorted by length, the
-fastest of several batch sizes, chosen in a trial on a part of them. CTranslate2 sorts and batches by itself.
+The model is the one of several directions that `translation_quality.py` trained, and the sentences are the English
+side of its test table; others may be named. All three run the same weights with the same beam and length limit.
+`generate` gets its best: sentences sorted by length, the fastest of several batch sizes, chosen in a trial on a part of
+them. CTranslate2 sorts and batches by itself.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,6 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import Comparison, report
+from benchmarks.translation_quality import read
+from scripts.fetch import cache_folder
+from sensorium.data.corpus import language_token
 
 BEAMS, LONGEST, TRIAL = 4, 128, 128
 BATCHES = (8, 16, 32, 64)
@@ -102,15 +107,22 @@ def ctranslate(folder: Path, work: Path) -> Callable[[list[str]], list[str]] | N
     return run
 
 
-def measure(folder: Path, texts: list[str], n_rounds: int) -> None:
+def measure(folder: Path, texts: list[str], to: str, n_rounds: int) -> None:
     """Load all, compare their texts, time them in turn."""
     import sensorium as sm
 
-    lm = sm.load(folder)
+    lm, sign = sm.load(folder), language_token(to)
+
+    def ours(marked: list[str]) -> list[str]:
+        bare = [text.removeprefix(sign) for text in marked]  # it puts the token of the language there itself
+        found = lm.translate(bare, target=to, beam=BEAMS, max_new_tokens=LONGEST, keep_placeholders=False)
+        return [one.text for one in found]
+
+    texts = [f"{sign}{text}" for text in texts]
     trial = texts[:: max(1, len(texts) // TRIAL)][:TRIAL]
     batch = max(BATCHES, key=lambda size: _rate(lambda some: stock(folder, some, size), trial)[0])
     sides: dict[str, Callable[[list[str]], list[str]]] = {
-        "ours": lambda some: [one.text for one in lm.translate(some, beam=BEAMS, max_new_tokens=LONGEST)],
+        "ours": ours,
         f"transformers `generate`, batch {batch}": lambda some: stock(folder, some, batch),
     }
     with tempfile.TemporaryDirectory() as work:
@@ -139,10 +151,13 @@ def _rate(side: Callable[[list[str]], list[str]], texts: list[str]) -> tuple[flo
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", type=Path)
-    parser.add_argument("sentences", type=Path)
+    trained = cache_folder() / "benchmarks" / "translation-zh"
+    parser.add_argument("--model", type=Path, default=trained / "ours")
+    parser.add_argument("--table", type=Path, default=trained / "test.en-zh.tsv", help="package, English, translation")
+    parser.add_argument("--to", default="zh")
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     given = parser.parse_args()
-    lines = [line for line in given.sentences.read_text(encoding="utf-8").splitlines() if line.strip()]
-    measure(given.model, lines[: given.count], given.rounds)
+    if not given.model.is_dir():
+        sys.exit(f"{given.model} is not there: run benchmarks.translation_quality first, or name another by --model")
+    measure(given.model, [row[1] for row in read(given.table)][: given.count], given.to, given.rounds)
