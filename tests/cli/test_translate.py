@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from sensorium.tasks.model import LanguageModel, load
 from tests.cli.shell import shell
+from tests.inference.mock import MockSeq2SeqEngine, byte_tokenizer, copying
 from tests.inference.seq2seq import marian, saved
 
 
@@ -52,12 +54,34 @@ def test_every_line_gives_a_line(model, tmp_path) -> None:
     assert len([json.loads(line) for line in each.out.splitlines()]) == 4
 
 
+def test_a_line_stays_a_line_whatever_the_model_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = byte_tokenizer()
+    copier = LanguageModel([MockSeq2SeqEngine(tokenizer, copying(tokenizer, o="Ċ"))], "copier")
+    monkeypatch.setattr("sensorium.cli.translate.open_model", lambda *_: copier)
+    done = shell("translate", "copier", stdin=b"a cow here\n\nthe end\n")
+    assert done.out == "a c w here\n\nthe end\n"
+    assert shell("translate", "copier", "a cow").out == "a c\nw\n"
+
+
+def test_when_a_search_is_done_can_be_said(model) -> None:
+    said = ["--beam", "4", "--length-penalty", "-2", "--n-best", "4", "--json"]
+    found = {word: shell("translate", model, "the cat", *said, "--early-stopping", word) for word in ("true", "never")}
+    assert [done.code for done in found.values()] == [0, 0]
+    for word, value in (("true", True), ("never", "never")):
+        expected = load(model).translate("the cat", beam=4, length_penalty=-2, n_best=4, early_stopping=value)
+        assert json.loads(found[word].out)["text"] == expected.text
+    done = shell("translate", model, "the cat", "--early-stopping", "nevr")
+    assert done.code == 2
+    assert "unknown --early-stopping 'nevr'; did you mean 'never'?" in done.err
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
         ("g.tsv", "# terms\n\nfile\t文件\n"),
         ("g.csv", 'file,文件\n"a, b",c\n'),
         ("g.json", '{"file": "文件"}'),
+        ("g.JSON", '\ufeff{"file": "文件"}'),
     ],
 )
 def test_a_glossary_is_read(model, tmp_path, name, content) -> None:
@@ -79,6 +103,12 @@ def test_a_glossary_is_read(model, tmp_path, name, content) -> None:
         (["a", "--glossary", "{three}"], "", "three.tsv, line 2: has 3 columns"),
         (["a", "--glossary", "{twice}"], "", "twice.tsv, line 2: 'file' has two translations"),
         (["a", "--glossary", "{latin}"], "", "not valid UTF-8"),
+        (["a", "--glossary", "{half}"], "", "half.tsv, line 1: 'file' has no translation"),
+        (["a", "--glossary", "{one}"], "", "one.tsv, line 1: has 1 column, where"),
+        (["a", "--glossary", "{broken}"], "", "broken.json: not valid JSON"),
+        (["a", "--glossary", "{list}"], "", "list.json: not a JSON object"),
+        (["a", "--glossary", "{number}"], "", "number.json: the translation of 'file' is no text"),
+        (["a", "--glossary", "{long}"], "", "long.csv: no table of columns: field larger than"),
         (["a", "--temperature", "1", "--n-best", "2"], "", "sampling draws one text"),
     ],
 )
@@ -89,6 +119,11 @@ def test_bad_input_is_told_in_one_line(model, tmp_path, arguments, stdin, compla
     (tmp_path / "latin.tsv").write_bytes("café\tb\n".encode("latin-1"))
     paths = {name: str(tmp_path / name) for name in ("there", "absent")}
     paths |= {name: str(tmp_path / f"{name}.tsv") for name in ("three", "twice", "latin")}
+    glossaries = {"half.tsv": "file\t\n", "one.tsv": "file\n", "broken.json": "{", "list.json": "[]"}
+    glossaries |= {"number.json": '{"file": 3}', "long.csv": f"file,{'x' * 140_000}\n"}
+    for name, content in glossaries.items():
+        (tmp_path / name).write_text(content)
+        paths[name.split(".")[0]] = str(tmp_path / name)
     done = shell("translate", model, *(a.format(**paths) for a in arguments), stdin=stdin or b"")
     assert done.code == 2, done.out + done.err
     assert complaint in done.err

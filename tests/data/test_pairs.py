@@ -173,3 +173,21 @@ def test_pairs_without_a_group_go_by_their_text_beside_groups() -> None:
     alone = fates[1::2]
     assert 100 < (alone == HELD_OUT).sum() < 300
     assert names
+
+
+@pytest.mark.parametrize("share", [0.25, 0.001])
+def test_a_single_group_beside_pairs_without_one_is_learned_from(share: float) -> None:
+    rows: Rows = [(f"text {i}", f"文 {i}", "made" if i < 40 else None) for i in range(80)]
+    for seed in range(8):
+        fates, names = decided(rows, share=share, seed=seed)
+        assert names == []
+        assert (fates[:40] == TRAIN).all()
+        assert 0 < (fates[40:] == HELD_OUT).sum() < 40
+
+
+def test_a_group_that_all_pairs_belong_to_is_none() -> None:
+    rows: Rows = [(f"text {i}", f"文 {i}", "all") for i in range(80)]
+    fates, names = decided(rows)
+    assert names == []
+    assert fates.tolist() == decided([(a, b, None) for a, b, _ in rows])[0].tolist()
+    assert 0 < (fates == HELD_OUT).sum() < 80

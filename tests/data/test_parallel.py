@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import transformers as hf
 
@@ -254,6 +257,20 @@ def test_files_of_other_languages_than_the_first_are_refused_unless_asked(tmp_pa
     three = table(tmp_path / "x.tsv", [("One", "一", "Un")], ("en", "zh", "fr"))
     with pytest.raises(DataError, match=r"x\.tsv:2: holds en and zh and fr\. Say which two are meant with --from"):
         prepare_parallel(three, out=tmp_path / "d")
+
+
+def test_a_row_that_lacks_a_language_is_counted_where_none_is_named(tmp_path: Path) -> None:
+    objects = [{"en": "Only one", "zh": None}, *({"en": a, "zh": b} for a, b in PAIRS), {"en": None, "zh": "空"}]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in objects))
+    pq.write_table(pa.Table.from_pylist(objects), tmp_path / "b.parquet")
+    tuv = '<tuv xml:lang="{}"><seg>{}</seg></tuv>'.format
+    units = ["<tu>" + "".join(tuv(*item) for item in row.items() if item[1]) + "</tu>" for row in objects]
+    (tmp_path / "c.tmx").write_text(f"<tmx><header/><body>{''.join(units)}</body></tmx>", encoding="utf-8")
+    for name in ("a.jsonl", "b.parquet", "c.tmx"):
+        corpus = prepare_parallel(tmp_path / name, out=tmp_path / name[0], tokenizer="bpe:310")
+        assert corpus.manifest["dropped"]["without a text in both languages"] == 2
+        assert corpus.directions == (("en", "zh"),)
+        assert sorted(every(corpus)) == sorted(PAIRS)
 
 
 def test_a_tokenizer_learns_from_a_share_of_a_large_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

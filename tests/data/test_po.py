@@ -87,6 +87,26 @@ def test_comments_obsolete_and_earlier_messages_are_no_entries() -> None:
     assert catalogue.entries[1].place == text[: text.index('msgid "Close"')].count("\n") + 1
 
 
+def test_a_flag_above_an_obsolete_entry_is_not_that_of_the_next() -> None:
+    text = HEADER + '#, fuzzy\n#~| msgid "Go"\n#~ msgid "Gone"\n#~ msgstr "没了"\n\n' + SIMPLE
+    catalogue = read_po(text.encode())
+    assert (pairs(catalogue), catalogue.left_out) == ([("Open", "打开")], {})
+    # To gettext an empty line is nothing: the flag is that of the next message.
+    assert read_po(text.replace("#~", "#.").encode()).left_out == {"fuzzy": 1}
+
+
+@pytest.mark.parametrize("charset", ["hex", "rot13", "base64", "zlib", "nonsense"])
+def test_what_is_no_charset_is_taken_for_utf_8(charset: str) -> None:
+    assert pairs(read_po((HEADER.replace("UTF-8", charset) + SIMPLE).encode())) == [("Open", "打开")]
+    parts = [f"Content-Type: text/plain; charset={charset}\n".encode(), "Été".encode()]
+    keys, offset, tables, blob = [b"", b"Summer"], 28 + 32, b"", b""
+    for text in (*keys, *parts):
+        tables += struct.pack("<2I", len(text), offset + len(blob))
+        blob += text + b"\0"
+    data = struct.pack("<7I", 0x950412DE, 0, 2, 28, 44, 0, 60) + tables + blob
+    assert pairs(read_mo(data)) == [("Summer", "Été")]
+
+
 def test_the_charset_of_the_header_is_used_and_a_template_has_none() -> None:
     german = HEADER.replace("UTF-8", "ISO-8859-1").replace("zh_CN", "de") + 'msgid "beautiful"\nmsgstr "schön"\n'
     assert pairs(read_po(german.encode("latin-1"))) == [("beautiful", "schön")]

@@ -12,6 +12,7 @@ from sensorium.inference.beam import beam_search
 from sensorium.inference.beams import Search
 from sensorium.inference.native_seq2seq import NativeSeq2SeqEngine
 from sensorium.inference.transformers_engine import TransformersEngine
+from tests.inference.folders import VOCAB
 from tests.inference.seq2seq import EOS, FAMILIES, saved, sources
 
 TOKENS = 14
@@ -26,6 +27,7 @@ SETTINGS: list[dict[str, Any]] = [
     dict(beams=4, length_penalty=-1.0, early_stopping=True, min_new_tokens=4),
     dict(beams=5, length_penalty=0.6, no_repeat_ngram=2),
     dict(beams=5, length_penalty=-0.5, early_stopping="never"),
+    dict(beams=4, renormalize=True, min_new_tokens=4, no_repeat_ngram=2),
 ]
 
 
@@ -43,6 +45,7 @@ def stock(model: Any, given: list[list[int]], setting: dict[str, Any]) -> list[l
     options = dict(
         max_new_tokens=TOKENS, num_beams=beams, num_return_sequences=beams, do_sample=False,
         min_new_tokens=setting.get("min_new_tokens"), no_repeat_ngram_size=setting.get("no_repeat_ngram"),
+        renormalize_logits=setting.get("renormalize"),
         return_dict_in_generate=True, output_scores=True,
     )  # fmt: skip
     if beams > 1:
@@ -116,6 +119,14 @@ def test_long_texts_outgrow_the_first_cache_and_lose_dead_branches(tmp_path) -> 
     wanted = Search(max_new_tokens=90, min_new_tokens=90, beams=4, eos_ids=engine.facts.eos_ids)
     found = beam_search(engine, given, wanted)
     assert [list(hypotheses[0].token_ids) for hypotheses in found] == out[:, 1:].tolist()
+
+
+def test_more_beams_than_tokens_are_refused(tmp_path) -> None:
+    saved(FAMILIES["marian"](), tmp_path)
+    engine = NativeSeq2SeqEngine.open(tmp_path)
+    assert len(beam_search(engine, sources(1), search(engine, dict(beams=VOCAB)))[0]) > 1
+    with pytest.raises(InputError, match=f"beams={VOCAB + 1} .* at most {VOCAB}"):
+        beam_search(engine, sources(1), search(engine, dict(beams=VOCAB + 1)))
 
 
 def test_weights_that_are_no_numbers_are_an_error(tmp_path) -> None:

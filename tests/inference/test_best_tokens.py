@@ -34,6 +34,18 @@ def test_forbidden_tokens_count_in_the_sum_and_are_not_chosen(vocab) -> None:
     assert torch.allclose(values, expected.topk(6).values, atol=1e-5)
 
 
+@pytest.mark.parametrize("vocab", [70, 1000, 4097])
+def test_forbidden_tokens_may_be_left_out_of_the_sum(vocab) -> None:
+    logits = torch.randn(9, vocab, generator=torch.Generator().manual_seed(0))
+    suppressed, banned = torch.tensor([0, vocab - 1, 65]), (torch.tensor([1, 4]), torch.tensor([3, vocab - 2]))
+    allowed = logits.clone()
+    allowed[:, suppressed] = allowed[banned] = -torch.inf
+    expected = allowed.log_softmax(-1).topk(6)
+    values, ids = best_tokens(logits, 6, suppressed=suppressed, banned=banned, renormalize=True)
+    assert torch.equal(ids, expected.indices)
+    assert torch.allclose(values, expected.values, atol=1e-5)
+
+
 def test_great_logits_do_not_overflow() -> None:
     logits = torch.full((2, 700), -1e4)
     logits[0, 3], logits[1, 699] = 1e4, 9e3

@@ -16,13 +16,15 @@ from sensorium.core.count import training_flops
 from sensorium.core.encoder_decoder import EncoderDecoder
 from sensorium.data.corpus import ParallelCorpus, language_token
 from sensorium.data.parallel.prepare import prepare_parallel
-from sensorium.errors import ConfigError, DataError
+from sensorium.data.tokens.tokenizer import Tokenizer
+from sensorium.errors import CapabilityError, ConfigError, DataError
 from sensorium.families import bart, marian, t5
 from sensorium.families.checkpoint import write_model
 from sensorium.objectives.objective import Stream, one_pass
 from sensorium.objectives.pairs import PairBatch, PairExample
 from sensorium.objectives.seq2seq import Seq2SeqObjective
 from sensorium.training.special import special_ids
+from tests.data.test_piece_folders import folder_of
 
 SEQ_LEN, START = 48, 0
 
@@ -129,6 +131,14 @@ def test_of_pairs_that_are_all_too_long_nothing_is_learned_or_measured(one_way: 
         Stream(short, one_way.train, 300, seed=0).next()
     with pytest.raises(ConfigError, match="no room"):
         objective(one_way, seq_len=1)
+
+
+@pytest.mark.parametrize("kind", ["mbart", "mbart50"])
+def test_a_tokenizer_that_marks_each_text_with_its_language_is_refused(kind: str, tmp_path: Path) -> None:
+    """Stock would end or begin a target with another mark than its source."""
+    tokenizer = Tokenizer.from_folder(folder_of(kind, tmp_path))
+    with pytest.raises(CapabilityError, match=r"marks each text with its language \(en_XX\).*Prepare the corpus with"):
+        Seq2SeqObjective(tokenizer, seq_len=SEQ_LEN, start=START)
 
 
 def model(family: str, corpus: ParallelCorpus) -> EncoderDecoder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 import transformers as hf
 
 from sensorium.errors import CapabilityError, InputError
+from sensorium.tasks import answer as reading
 from sensorium.tasks.answer import LONG
 from sensorium.tasks.model import LanguageModel, load
 from sensorium.tasks.retrieve import Passages
@@ -122,6 +124,33 @@ def test_in_a_long_text_the_passage_is_found_and_its_place_is_that_of_the_whole(
     assert ranked.passage in text
 
 
+def test_a_text_of_any_length_is_read_in_parts_that_overlap(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_PART", 400)
+    monkeypatch.setattr(reading, "_OVERLAP", 100)
+    text = LONGER * 12 + "x" * 900
+    parts = reading._parts(text)
+    assert [part.text for part in parts] == [text[part.start : part.start + len(part.text)] for part in parts]
+    assert parts[0].start == 0
+    assert parts[-1].start + len(parts[-1].text) == len(text)
+    for one, other in pairwise(parts):
+        assert 350 <= len(one.text) <= 400
+        assert 100 <= one.start + len(one.text) - other.start <= 150
+        assert (one.text[-1].isspace() and text[other.start - 1].isspace()) or "xxx" in one.text
+    found = lm.answer(QUESTION, context=text, passages=None, top_k=5)
+    assert {one.passage for one in found} <= {part.text for part in parts}
+    assert [text[one.start : one.end] for one in found] == [one.text for one in found]
+    assert len({(one.start, one.end) for one in found}) == 5
+
+
+def test_windows_are_held_a_few_at_a_time(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, together = [QUESTION, "what?"], lm.answer([QUESTION, "what?"], context=LONGER, top_k=3)
+    monkeypatch.setattr(reading, "_WINDOWS", 2)
+    apart = lm.answer(asked, context=LONGER, top_k=3)
+    for one, other in zip(chain(*apart), chain(*together), strict=True):
+        assert (one.start, one.end) == (other.start, other.end)
+        assert one.margin == pytest.approx(other.margin, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("question", "options", "phrase"),
     [
@@ -132,6 +161,10 @@ def test_in_a_long_text_the_passage_is_found_and_its_place_is_that_of_the_whole(
         ("a", {"context": "a", "top_k": 0}, "top_k=0 is out of range"),
         ("a", {"context": "a", "passages": 0}, "passages=0 is out of range"),
         ("a", {"context": "a", "max_answer_tokens": 0}, "max_answer_tokens=0 is out of range"),
+        ("a", {"context": "a", "max_answer_tokens": "9"}, "max_answer_tokens='9' is not a whole number"),
+        ("a", {"context": "a", "max_answer_tokens": "9", "method": "generate"}, "max_answer_tokens='9'"),
+        ("a", {"context": "a", "threshold": "0"}, "threshold='0' is not a number"),
+        ("a", {"context": "a", "threshold": float("nan")}, "threshold=nan is out of range"),
         ("a", {"context": "a", "method": "genrate"}, "did you mean 'generate'"),
         ("a", {"context": "a", "template": "x"}, "template does nothing with method='extract'"),
         ("a", {"context": "a", "method": "generate", "top_k": 2}, "top_k does nothing with method='generate'"),
@@ -145,10 +178,16 @@ def test_bad_input_is_refused(
     assert phrase in str(raised.value)
 
 
-def test_a_model_without_a_span_head_says_what_can(causal: LanguageModel, spans: tuple[Any, Path]) -> None:
+def test_a_model_without_a_span_head_says_what_can(
+    causal: LanguageModel, masked: LanguageModel, spans: tuple[Any, Path]
+) -> None:
     with pytest.raises(
         CapabilityError, match=r"cannot answer; it can: generate, score\. Load a model that was trained"
     ):
         causal.answer("a", context="b")
+    with pytest.raises(CapabilityError, match=r"for it, or ask this one with method='generate'"):
+        causal.answer("a", context="b")
+    with pytest.raises(CapabilityError, match=r"head\) for it\.?$"):
+        masked.answer("a", context="b")
     with pytest.raises(CapabilityError, match="cannot generate"):
         load(spans[1]).answer("a", context="b", method="generate")

@@ -8,6 +8,8 @@ import pytest
 import transformers as hf
 
 from sensorium.errors import InputError
+from sensorium.results import Generation, Usage
+from sensorium.tasks import answer_freely
 from sensorium.tasks.answer_freely import TEMPLATES, filled
 from sensorium.tasks.model import LanguageModel, load
 from tests.inference.folders import CONTEXT, VOCAB, saved
@@ -35,6 +37,16 @@ def test_what_does_not_fit_is_cut_to_the_passages_of_the_question(causal: Langua
         causal.answer("b" * CONTEXT, context=text, method="generate", template=template)
     with pytest.raises(InputError, match=r"no \{question\}"):
         causal.answer("bat?", context=text, method="generate", template="{context}")
+
+
+def test_the_word_for_no_answer_is_the_empty_answer(causal: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = [" Unanswerable ", "unanswerable", "unanswerable questions"]
+    made = [Generation(text, (1,), (-0.5,), "stop", Usage(1, 1)) for text in written]
+    monkeypatch.setattr(answer_freely, "generate_all", lambda *_, **__: made)
+    context = "some are unanswerable questions"
+    found = causal.answer(["which?"] * 3, context=context, method="generate", template="{context}|{question}")
+    assert [one.text for one in found] == ["", "", "unanswerable questions"]
+    assert [(one.start, one.end) for one in found] == [(None, None), (None, None), (9, 31)]
 
 
 def test_an_encoder_decoder_reads_the_prompt_that_t5_learned(tmp_path: Path) -> None:

@@ -49,9 +49,18 @@ def test_the_table_is_prepared_with_real_pairs(translator: Path, tmp_path: Path)
     real = tmp_path / "real.tsv"
     real.write_text("fr\ten\n" + "".join(f"{b}\t{a}\n" for a, b in rows()[40:]), encoding="utf-8")
     corpus = prepare_parallel(
-        [real, table], out=tmp_path / "corpus", source="fr", target="en", tokenizer="bpe:300", show_progress=False
-    )
+        [real, table], out=tmp_path / "corpus", source="fr", target="en", tokenizer="bpe:300", validation=0.2,
+        show_progress=False,
+    )  # fmt: skip
     assert len(corpus.train) + len(corpus.validation) > 150
+    by_people = {a for a, _ in rows()[40:]}
+    texts = {
+        split: {corpus.tokenizer.decode(shards.pair(i)[1]) for i in range(len(shards))}
+        for split, shards in (("train", corpus.train), ("validation", corpus.validation))
+    }
+    assert texts["validation"]
+    assert texts["validation"] <= by_people
+    assert texts["train"] - by_people
     assert corpus.languages == {"source": "fr", "target": "en"}
 
 

@@ -14,6 +14,7 @@ from sensorium.errors import CapabilityError, InputError
 from sensorium.tasks.align import words
 from sensorium.tasks.kept import placeholders
 from sensorium.tasks.model import LanguageModel, load
+from sensorium.tasks.wish import wish_of
 from tests.inference.folders import TOKENIZER
 from tests.inference.mock import MockSeq2SeqEngine, byte_tokenizer, copying
 from tests.inference.seq2seq import CONTEXT, EOS, bart, marian, mbart, saved, t5
@@ -36,6 +37,15 @@ def lm(stock) -> LanguageModel:
 def copier(**changed: str) -> LanguageModel:
     """Writes what it reads, with some letters changed."""
     return LanguageModel([MockSeq2SeqEngine(BYTES, copying(BYTES, **changed))], "copier")
+
+
+def without(letter: str, **changed: str) -> LanguageModel:
+    """A copier whose vocabulary does not have a letter."""
+    state = json.loads(BYTES.backend.to_str())
+    state["model"]["vocab"] = {{letter: "<none>"}.get(k, k): v for k, v in state["model"]["vocab"].items()}
+    state["model"]["unk_token"] = "[UNK]"
+    tokenizer = Tokenizer(Backend.from_str(json.dumps(state)), dict(BYTES.special))
+    return LanguageModel([MockSeq2SeqEngine(tokenizer, copying(tokenizer, **changed))], "copier")
 
 
 def with_tokens(*names: str) -> Tokenizer:
@@ -68,6 +78,27 @@ def test_translations_are_those_of_generate(make, engine, tmp_path) -> None:
         assert translation.tokens[:1] != ("[EOS]",)
 
 
+@pytest.mark.parametrize("said", [{"num_beams": 2}, {"num_beams": 3, "min_length": 8, "renormalize_logits": True}])
+def test_a_search_is_as_the_model_says_where_nothing_is_asked(said, tmp_path) -> None:
+    model = saved(marian(**said), tmp_path, ending=6.0)
+    lm = load(tmp_path)
+    lengths = set()
+    for text in TEXTS:
+        ids = torch.tensor([[*TOKENIZER.encode(text), EOS]])
+        out = model.generate(ids, max_new_tokens=16, output_scores=True, return_dict_in_generate=True)
+        found = lm.translate(text, max_new_tokens=16, keep_placeholders=False)
+        assert found.text == TOKENIZER.decode(out.sequences[0].tolist()).strip()
+        assert found.score == pytest.approx(float(out.sequences_scores[0]), abs=1e-4)
+        lengths.add(len(found.tokens))
+    assert min(lengths) >= 6 if "min_length" in said else min(lengths) < 6
+
+
+def test_more_beams_than_the_model_has_tokens_are_refused_before_the_first_text(lm) -> None:
+    for options in ({"beam": 10_000}, {"n_best": 10_000}):
+        with pytest.raises(InputError, match=r"beams=10000 is out of range\. It must be at most \d+"):
+            lm.stream_translate(iter(TEXTS), **options)
+
+
 def test_a_list_gives_what_each_text_gives(lm) -> None:
     assert [t.text for t in lm.translate(TEXTS)] == [lm.translate(text).text for text in TEXTS]
     assert lm.translate([]) == []
@@ -97,6 +128,14 @@ def test_a_long_text_is_translated_by_its_sentences() -> None:
     text = "  " + " ".join(sentences) + "\n"
     assert copier().translate(text).text == text
     assert copier(t="T").translate(text).text == text.replace("t", "T")
+
+
+@pytest.mark.parametrize(
+    ("target", "joint"), [("jpn_Jpan", ""), ("khm_Khmr", ""), ("zh-TW", ""), ("bos_Latn", " "), ("en_US", " ")]
+)
+def test_only_languages_without_spaces_are_joined_without_them(target, joint) -> None:
+    engine = MockSeq2SeqEngine(BYTES, copying(BYTES), languages=("en", target))
+    assert wish_of(engine, target=target).joint == wish_of(engine).joint == joint
 
 
 def test_paragraphs_stay_apart() -> None:
@@ -151,13 +190,19 @@ class TestKept:
                 assert [found.text[c:d] for c, d in spans].count(text[a:b]) == text.count(text[a:b])
 
     def test_where_no_search_writes_them_the_text_between_is_translated(self) -> None:
-        """This vocabulary has no per cent sign."""
-        state = json.loads(BYTES.backend.to_str())
-        state["model"]["vocab"] = {{"%": "<pc>"}.get(k, k): v for k, v in state["model"]["vocab"].items()}
-        state["model"]["unk_token"] = "[UNK]"
-        tokenizer = Tokenizer(Backend.from_str(json.dumps(state)), dict(BYTES.special))
-        lm = LanguageModel([MockSeq2SeqEngine(tokenizer, copying(tokenizer, o="0"))], "copier")
+        lm = without("%", o="0")
         assert lm.translate("from %s to %d!").text == "fr0m %s t0 %d!"
+
+    def test_of_a_text_put_together_every_word_is_linked_and_every_token_told(self) -> None:
+        text = "from %s to  %d! <b>off</b>\n\nAn %s too"
+        found = without("%", r="R").translate(text, align=True)
+        assert found.text == text.replace("r", "R")
+        linked = [(text[slice(*link.source)], found.text[slice(*link.target)]) for link in found.alignment]
+        assert linked == [(text[a:b], found.text[a:b]) for a, b in words(text)]
+        assert [token for token in found.tokens if token.startswith(("%", "<", "!"))] == [
+            "%s", "%d", "!", "<b>", "</b>", "%s",
+        ]  # fmt: skip
+        assert "".join(found.tokens) == "".join(found.text.split())
 
 
 class TestGlossary:
@@ -179,11 +224,7 @@ class TestGlossary:
         assert "%d" in found
 
     def test_a_term_that_cannot_be_written_is_named(self) -> None:
-        state = json.loads(BYTES.backend.to_str())
-        del state["model"]["vocab"]["Q"]
-        state["model"]["unk_token"] = "[UNK]"
-        tokenizer = Tokenizer(Backend.from_str(json.dumps(state)), dict(BYTES.special))
-        lm = LanguageModel([MockSeq2SeqEngine(tokenizer, copying(tokenizer))], "copier")
+        lm = without("Q")
         with pytest.raises(InputError, match=r"'file', 'Quill', cannot be produced"):
             lm.translate("any", glossary={"file": "Quill"})
 
@@ -192,6 +233,20 @@ class TestGlossary:
             InputError, match=r"text 2: the glossary's 'a very long term' cannot be produced .*'b file'"
         ):
             lm.translate(["a", "b file"], glossary={"file": "a very long term"}, max_new_tokens=6)
+
+    def test_a_placeholder_that_cannot_be_written_is_no_fault_of_the_glossary(self) -> None:
+        lm = without("%")
+        assert lm.translate("open %s file", glossary={"file": "file"}).text == "open %s file"
+        found = lm.translate("open %s file", glossary={"file": "Akte", "open": "auf"}, align=True).text
+        assert "auf" in found.split("%s")[0]
+        assert "Akte" in found.split("%s")[1]
+
+    def test_of_several_terms_the_missing_one_is_named(self) -> None:
+        glossary = {"a cat": "a cat", "dog": "a very long term indeed"}
+        with pytest.raises(InputError, match=r"the glossary's 'a very long term indeed' cannot be produced"):
+            copier().translate("a cat, dog", glossary=glossary, max_new_tokens=11)
+        with pytest.raises(InputError, match=r"the glossary's 'zeig' cannot be produced in .* 'a show %s'"):
+            without("%").translate("a show %s", glossary={"a": "a", "show %s": "zeig"})
 
     @pytest.mark.parametrize("wrong", [{"": "a"}, {"a": " "}, {"a": 3}, ["a"]])
     def test_what_is_no_glossary_is_refused(self, lm, wrong, untyped) -> None:
@@ -212,6 +267,19 @@ class TestLanguages:
             lm.translate("the dog")
         with pytest.raises(InputError, match=r"unknown target language 'de' \(known: fra, zho\)"):
             lm.translate("the dog", target="de")
+        with pytest.raises(InputError, match="unknown language 'klingon'"):
+            lm.translate("the dog", source="klingon", target="zh")
+        assert lm.translate("the dog", source="en", target="zh") == lm.translate("the dog", target="zh")
+        settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+        for named, refused in (("eng", True), ("ROMANCE", False)):
+            (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings | {"source_lang": named}))
+            lm = load(tmp_path)
+            lm.translate("the dog", source="en", target="zh", max_new_tokens=3)
+            if refused:
+                with pytest.raises(InputError, match=r"unknown source language 'es' \(known: eng\)"):
+                    lm.translate("the dog", source="es", target="zh")
+            else:
+                lm.translate("the dog", source="es", target="zh", max_new_tokens=3)
 
     def test_mbart_begins_with_the_target_and_marks_the_source(self, tmp_path) -> None:
         from tokenizers.processors import TemplateProcessing
@@ -300,6 +368,12 @@ def test_streams_give_what_lists_give(lm) -> None:
         lm.stream_translate(iter(TEXTS), n_best=0)
     with pytest.raises(InputError, match="text 2: a sentence"):
         list(lm.stream_translate(iter(["fine", "word " * 40])))
+
+
+def test_a_wrong_text_of_a_stream_is_named_by_its_place_in_it(lm, untyped) -> None:
+    for wrong, complaint in ((3, "expected a text"), ("\ud800", "not valid Unicode")):
+        with pytest.raises(InputError, match=f"text 4: .*{complaint}"):
+            list(lm.stream_translate(iter([*TEXTS[:3], wrong]), at_once=2, beam=1, max_new_tokens=3))
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,11 @@ import transformers as hf
 from sensorium.data.parallel.prepare import prepare_parallel
 from sensorium.data.pipeline import prepare
 from sensorium.data.shards import Corpus
-from sensorium.errors import CapabilityError, CheckpointError
+from sensorium.data.tokens.tokenizer import Tokenizer
+from sensorium.errors import CapabilityError, CheckpointError, ConfigError
+from sensorium.tasks.model import load
 from sensorium.training.train import train
+from tests.data.test_piece_folders import marian
 
 STEP = ["run.steps=1", "batch.tokens=128", "batch.seq_len=16", "run.eval_every=1", "optim.lr=0.0", "optim.muon_lr=0.0"]
 SMALL = ["model.dim=32", "model.layers=1", "model.heads=2", "model.feedforward=48", "model.context=64"]
@@ -79,6 +82,43 @@ def test_a_size_that_is_asked_for_must_be_the_models(corpus: Corpus, tmp_path: P
     train(corpus, recipe="llama-tiny", out=tmp_path / "out", overrides=[*STEP, "model.kv_heads=2"], init=given)
     with pytest.raises(CheckpointError, match=r"model\.dim=64 is not what the given model has: 24"):
         train(corpus, recipe="llama-tiny", out=tmp_path / "x", overrides=[*STEP, "model.dim=64"], init=given)
+
+
+@pytest.fixture
+def pairs_of_two_scripts(tmp_path: Path) -> Path:
+    table = tmp_path / "pairs.en-zh.tsv"
+    table.write_text(
+        "en\tzh\n" + "".join(f"{line} {n}\t天气很好，我们出去走走吧 {n}\n" for line in LINES for n in range(9))
+    )
+    return table
+
+
+def test_a_fresh_model_has_one_vocabulary(pairs_of_two_scripts: Path, tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    given = marian(tmp_path / "given", separate=True)
+    pairs = prepare_parallel(pairs_of_two_scripts, out=tmp_path / "pairs", tokenizer=given)
+    with pytest.raises(ConfigError, match="a vocabulary for each side"):
+        train(pairs, recipe="translate-tiny", out=tmp_path / "x", overrides=[*STEP, "batch.seq_len=40"])
+
+
+def test_a_stock_marian_with_a_part_for_each_side_learns_from_pairs(pairs_of_two_scripts: Path, tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    given = marian(tmp_path / "given", separate=False)
+    tokenizer = Tokenizer.from_folder(given)
+    pairs = prepare_parallel(pairs_of_two_scripts, out=tmp_path / "pairs", tokenizer=given)
+    steps = [*STEP, "batch.seq_len=40"]
+    end, pad = tokenizer.eos_id, tokenizer.pad_id
+    config = hf.MarianConfig(
+        vocab_size=tokenizer.vocab_size, decoder_vocab_size=tokenizer.target.vocab_size, d_model=16, encoder_layers=1,
+        decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16,
+        max_position_embeddings=48, pad_token_id=pad, eos_token_id=end, bos_token_id=end, decoder_start_token_id=pad,
+        forced_eos_token_id=end,
+    )  # fmt: skip
+    hf.MarianMTModel(config).save_pretrained(given)
+    train(pairs, recipe="translate-tiny", out=tmp_path / "out", overrides=steps, init=given)
+    before, after = (hf.MarianMTModel.from_pretrained(folder) for folder in (given, tmp_path / "out"))
+    assert all((before.state_dict()[name] == value).all() for name, value in after.state_dict().items())
+    assert load(tmp_path / "out").translate("the cat", target="zh", max_new_tokens=4).tokens
 
 
 def test_a_stock_marian_of_another_activation_learns_from_pairs(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -20,7 +19,9 @@ def answer(
         float | None, typer.Option(help="Give no answer where it is likelier by more than this, e.g. 0.")
     ] = None,
     method: Annotated[str, typer.Option(help="extract, or generate by a model that writes text.")] = "extract",
-    passages: Annotated[int, typer.Option(help="Passages of a long text that are read; 0 reads it whole.")] = 10,
+    passages: Annotated[
+        int | None, typer.Option(help="extract: passages of a long text to read; 10 by default, 0 reads all of it.")
+    ] = None,
     rerank: Annotated[bool, typer.Option("--rerank", help="Rank passages by the model's own vectors too.")] = False,
     template: Annotated[
         str | None, typer.Option(help="generate: the prompt, with {context} and {question} in it.")
@@ -37,13 +38,16 @@ def answer(
     text = text_of_stdin() if context == "-" else _read(context)
     questions = texts_of(question)
     options: dict[str, Any] = {"method": method, "threshold": threshold, "rerank": rerank, "template": template}
-    if method == "extract":
-        options["passages"] = passages or None
+    if passages is not None:
+        # Of the API None is everything; what the other method has no use for, it refuses itself.
+        options["passages"] = None if passages == 0 and method == "extract" else passages
     found = open_model(model, engine, device).answer(questions, context=text, top_k=top_k, **options)
     if json:
         print_json(found if question is None else found[0])
         return
-    for answers in found:
+    for number, answers in enumerate(found):
+        if number and top_k > 1:
+            typer.echo()
         for one in answers:
             typer.echo(f"{one.score:7.2%}  {' '.join(one.text.split()) or '(no answer)'}")
 
@@ -52,7 +56,9 @@ def _read(path: str) -> str:
     from sensorium.errors import InputError
 
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        # Ends of lines stay as they are, so that the places of answers are those in the file.
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            return file.read()
     except OSError as error:
         raise InputError(error.strerror or "cannot be read", where=path, fix="Name a text file, or -") from error
     except UnicodeDecodeError as error:

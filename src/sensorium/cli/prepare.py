@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, cast
 
 import typer
 
+from sensorium.cli.options import columns_of
 from sensorium.cli.printing import print_json
 
 _PANEL = "Translations"
@@ -97,7 +98,7 @@ def prepare(
         "source": source,
         "target": _listed(target) or None,
         "both_ways": both_ways or None,
-        "columns": _columns(columns),
+        "columns": columns_of(columns, example="en=1,zh=text_zh"),
         "group": group,
         "hold_out": hold_out or None,
         "max_characters": max_characters,
@@ -151,21 +152,6 @@ def _print(manifest: dict[str, Any], out: Path) -> None:
 
 def _listed(text: str | None) -> list[str]:
     return [name for part in (text or "").split(",") if (name := part.strip())]
-
-
-def _columns(text: str | None) -> dict[str, str] | None:
-    """Read "en=1,zh=text_zh".
-
-    Raises:
-        InputError: it has another form.
-    """
-    from sensorium.errors import InputError
-
-    pairs = [part.partition("=") for part in _listed(text)]
-    for code, sign, name in pairs:
-        if not (code and sign and name):
-            raise InputError(f"--columns {text!r} has another form", fix="Write for example: --columns en=1,zh=text_zh")
-    return {code.strip(): name.strip() for code, _, name in pairs} or None
 
 
 def _option(name: str) -> str:

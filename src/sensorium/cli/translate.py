@@ -12,6 +12,7 @@ from sensorium.cli.options import DeviceOption, EngineOption, open_model
 from sensorium.cli.printing import print_json
 
 if TYPE_CHECKING:
+    from sensorium.inference.seq2seq_facts import EarlyStopping
     from sensorium.results import Translation
     from sensorium.tasks.wish import TranslateOptions
 
@@ -22,12 +23,17 @@ def translate(
     source: Annotated[str | None, typer.Option("--from", help="Language of the text, e.g. en.")] = None,
     target: Annotated[str | None, typer.Option("--to", help="Language to translate into, e.g. zh.")] = None,
     file: Annotated[Path | None, typer.Option(help="Translate every line of this file.")] = None,
-    beam: Annotated[int | None, typer.Option(help="Hypotheses followed at once; 4 by default.")] = None,
+    beam: Annotated[
+        int | None, typer.Option(help="Hypotheses followed at once; what the model says by default, else 4.")
+    ] = None,
     n_best: Annotated[int, typer.Option(help="Translations to give of each text.")] = 1,
     length_penalty: Annotated[float | None, typer.Option(help="Above 0 favours long translations.")] = None,
+    early_stopping: Annotated[
+        str | None, typer.Option(help="When a search is done, as in Hugging Face's generate: true, false or never.")
+    ] = None,
     max_new_tokens: Annotated[int | None, typer.Option(help="The most tokens of a translation.")] = None,
     glossary: Annotated[
-        Path | None, typer.Option(help="Terms and their translations: lines of `term<tab>translation`, or .json.")
+        Path | None, typer.Option(help="Terms and their translations: lines of `term<tab>translation`, .csv or .json.")
     ] = None,
     keep_placeholders: Annotated[bool, typer.Option(help="Keep %s, {name}, $VAR, tags and addresses.")] = True,
     align: Annotated[bool, typer.Option("--align", help="Tell which words translate which.")] = False,
@@ -52,6 +58,7 @@ def translate(
         "beam": beam,
         "n_best": n_best,
         "length_penalty": length_penalty,
+        "early_stopping": _early_stopping(early_stopping),
         "max_new_tokens": max_new_tokens,
         "glossary": None if glossary is None else read_glossary(glossary),
         "keep_placeholders": keep_placeholders,
@@ -68,17 +75,31 @@ def translate(
     lines = lines_of(file)
     lm = open_model(model, engine, device)
     for found in lm.stream_translate(lines, **options):
-        _print(found, json)
+        _print(found, json, line=True)
 
 
-def _print(found: Translation, json: bool) -> None:
+def _early_stopping(word: str | None) -> EarlyStopping | None:
+    """What the word means to `generate`.
+
+    Raises:
+        InputError: nothing.
+    """
+    from sensorium.errors import InputError, unknown
+
+    values: dict[str | None, EarlyStopping | None] = {None: None, "true": True, "false": False, "never": "never"}
+    if word not in values:
+        raise InputError(unknown("--early-stopping", str(word), ("true", "false", "never")))
+    return values[word]
+
+
+def _print(found: Translation, json: bool, *, line: bool = False) -> None:
     if json:
         print_json(found)
         return
     for one in (found, *found.alternatives):
-        # A line stays a line, so that the output's lines are the input's.
-        line = one.text if not found.alternatives else f"{one.score:9.4f}  {one.text}"
-        typer.echo(line)
+        # A line stays a line, whatever the model writes, so that the output's lines are the input's.
+        text = " ".join(one.text.splitlines()) if line else one.text
+        typer.echo(text if not found.alternatives else f"{one.score:9.4f}  {text}")
     for link in found.alignment or ():
         typer.echo(f"  {link.source[0]}-{link.source[1]} -> {link.target[0]}-{link.target[1]}  {link.score:.2f}")
     if found.alternatives:

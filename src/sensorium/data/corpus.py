@@ -2,7 +2,7 @@
 
     corpus/                 of pairs
       manifest.json         kind, languages, directions, counts, hashes, every setting
-      tokenizer.json ...    one tokenizer for all languages
+      tokenizer.json ...    one tokenizer for all languages; or Marian's files, with one for each side
       train/   source/      token shards; each document is one text
                target/      its translation, under the same number
                directions.npy   uint8: which of the manifest's directions each pair goes
@@ -36,14 +36,19 @@ def language_token(code: str) -> str:
 class ParallelShards:
     """One split of a corpus of pairs, memory-mapped.
 
+    Args:
+        folder: of the split.
+        vocab_size: of the sources.
+        target_vocab_size: of the targets.
+
     Raises:
         DataError: files are missing, or do not fit each other.
     """
 
-    def __init__(self, folder: Path, vocab_size: int) -> None:
+    def __init__(self, folder: Path, vocab_size: int, target_vocab_size: int) -> None:
         self.folder = folder
         self.source = TokenShards(folder / "source", vocab_size)
-        self.target = TokenShards(folder / "target", vocab_size)
+        self.target = TokenShards(folder / "target", target_vocab_size)
         try:
             self.directions: NDArray[np.uint8] = np.load(folder / "directions.npy", mmap_mode="r")
         except (OSError, ValueError, EOFError) as error:
@@ -97,6 +102,7 @@ class ParallelCorpus:
     manifest: dict[str, Any]
     """Counts, hashes and every setting."""
     tokenizer: Tokenizer
+    """Of the sources; its `target` is that of the targets, itself but for Marian's."""
     languages: dict[str, str]
     """`source` and `target` of the first direction."""
     directions: tuple[Direction, ...]
@@ -111,7 +117,8 @@ class ParallelCorpus:
         self.languages = {side: str(manifest["languages"][side]) for side in ("source", "target")}
         self.directions = tuple((str(source), str(target)) for source, target in manifest["directions"])
         size = int(manifest["tokenizer"]["vocab_size"])
-        self.train, self.validation = (ParallelShards(folder / split, size) for split in SPLITS)
+        sizes = (size, int(manifest["tokenizer"].get("target_vocab_size", size)))
+        self.train, self.validation = (ParallelShards(folder / split, *sizes) for split in SPLITS)
 
     @classmethod
     def open(cls, folder: StrPath) -> ParallelCorpus:

@@ -1,7 +1,8 @@
 """Beam search with an encoder–decoder (Sutskever et al. 2014): token by token what Hugging Face's `generate` finds.
 
 `beams` keeps the books; this file asks the model. Log-probabilities are those of the whole vocabulary, computed for
-the candidates alone; forbidden tokens keep their part in it, and forced ones have log-probability 0.
+the candidates alone; forbidden tokens keep their part in it unless the model says otherwise (`Search.renormalize`), and
+forced ones have log-probability 0.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ def beam_search(
         limits: the most tokens for each source; `search.max_new_tokens` for all by default.
 
     Raises:
+        InputError: there are more beams than tokens to begin with.
         EngineError: the model gives logits that are not numbers.
     """
     limits = [search.max_new_tokens] * len(sources) if limits is None else limits
     state, logits = engine.read(sources, max(limits), search.beams)
+    search.check_beams(logits.shape[1])
     beams = Beams(limits, search, logits.device)
     step = Steps(search, engine.facts.start, logits.device)
     while True:
@@ -85,7 +88,13 @@ class Steps:
         if self._search.no_repeat_ngram:
             repeated = self._repeated(beams, len(logits))
             banned = repeated if banned is None else _joined(banned, repeated)
-        values, ids = best_tokens(logits, k, suppressed=suppressed if len(suppressed) else None, banned=banned)
+        values, ids = best_tokens(
+            logits,
+            k,
+            suppressed=suppressed if len(suppressed) else None,
+            banned=banned,
+            renormalize=self._search.renormalize,
+        )
         if bool(values.isnan().any()):
             raise EngineError(
                 "the model gave logits that are not finite numbers",

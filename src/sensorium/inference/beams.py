@@ -53,6 +53,8 @@ class Search:
     forced_eos: int | None = None
     suppressed: tuple[int, ...] = ()
     no_repeat_ngram: int = 0
+    renormalize: bool = False
+    """What is suppressed, or may not come yet or again, has no part in the probabilities."""
 
     def __post_init__(self) -> None:
         check_whole("max_new_tokens", self.max_new_tokens, "1 or more", lambda x: x >= 1)
@@ -63,6 +65,14 @@ class Search:
         check_whole("no_repeat_ngram", self.no_repeat_ngram, "0 or more", lambda x: x >= 0)
         if self.early_stopping not in (True, False, "never"):
             raise InputError(f"early_stopping={self.early_stopping!r} is unknown", fix="Use True, False or 'never'")
+
+    def check_beams(self, vocabulary: int) -> None:
+        """Refuse more beams than a vocabulary has tokens: each begins with another one.
+
+        Raises:
+            InputError: there are more.
+        """
+        check_whole("beams", self.beams, f"at most {vocabulary}, the model's tokens", lambda x: x <= vocabulary)
 
     def _n_best_fits(self, count: int) -> bool:
         return 1 <= count <= self.beams

@@ -20,7 +20,7 @@ _CHUNK = 1 << 18
 _LOG2E = math.log2(math.e)
 
 Best = tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"]]
-Banned = tuple[Int[Tensor, " n"], Int[Tensor, " n"]]
+Banned = tuple[Int[Tensor, " bans"], Int[Tensor, " bans"]]
 """Rows, and tokens that they may not take."""
 
 
@@ -30,6 +30,7 @@ def best_tokens(
     *,
     suppressed: Int[Tensor, " n"] | None = None,
     banned: Banned | None = None,
+    renormalize: bool = False,
 ) -> Best:
     """Log-probabilities and ids of the k likeliest tokens of every row, likeliest first.
 
@@ -39,8 +40,12 @@ def best_tokens(
         suppressed: tokens that no row may take. They have their part in the sum of probabilities, but come last:
             their log-probability here is -inf.
         banned: the same for single rows.
+        renormalize: such tokens have no part in the sum either.
     """
     logits = logits.float()
+    if renormalize:
+        _forbid(logits, suppressed, banned)
+        suppressed = banned = None
     blocks = logits.shape[1] // _BLOCK
     if logits.is_cuda or k >= blocks:
         total = logits.logsumexp(-1)

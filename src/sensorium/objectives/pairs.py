@@ -20,7 +20,7 @@ from sensorium.core.encoder_decoder import EncoderDecoder
 from sensorium.core.model import AnyConfig, Transformer
 from sensorium.core.pack import Packed, pack
 from sensorium.data.tokens.tokenizer import Tokenizer
-from sensorium.errors import ConfigError
+from sensorium.errors import CapabilityError, ConfigError
 from sensorium.objectives.cross_entropy import linear_cross_entropy_sums, smoothed_cross_entropy
 from sensorium.objectives.objective import Ids, Loss, joined
 
@@ -56,32 +56,53 @@ class Ends:
     """The special tokens that a tokenizer puts around a text for an encoder-decoder, as ids.
 
     Args:
-        tokenizer: must end a text.
+        tokenizer: of the sources, with that of the targets at its `target`; both must end a text.
         start: the decoder's first token.
 
     Raises:
-        ConfigError: the tokenizer has no token that ends a text.
+        ConfigError: a tokenizer has no token that ends a text.
+        CapabilityError: the tokenizer marks each text with its language, as mBART's, NLLB's and M2M's do.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, start: int) -> None:
-        if tokenizer.eos_id is None:
-            raise ConfigError("an encoder-decoder needs a tokenizer with [EOS]", fix="Prepare with another one")
-        encoding = tokenizer.for_kind("seq2seq").encoding("a")
-        text = [i for i, sequence in enumerate(encoding.sequence_ids) if sequence is not None]
-        ids = np.array(encoding.ids, dtype=np.int64)
-        self.before, self.after = (ids[: text[0]], ids[text[-1] + 1 :]) if text else (ids[:0], ids)
+        _refuse_marks(tokenizer)
+        self._source, self._target = _around(tokenizer), _around(tokenizer.target)
         self._start = np.array([start])
 
     @property
     def size(self) -> int:
-        """Tokens around a text."""
-        return len(self.before) + len(self.after)
+        """Tokens around a text, at most."""
+        return max(len(before) + len(after) for before, after in (self._source, self._target))
 
     def example(self, source: Ids, target: Ids, *, n_bytes: int = 0) -> PairExample:
         """A source and a target with all that stands around them."""
-        read = np.concatenate((self.before, source, self.after))
-        written = np.concatenate((self.before, target, self.after))
+        read, written = (
+            np.concatenate((before, ids, after))
+            for ids, (before, after) in ((source, self._source), (target, self._target))
+        )
         return PairExample(read, np.concatenate((self._start, written[:-1])), written, n_bytes)
+
+
+def _around(tokenizer: Tokenizer) -> tuple[Ids, Ids]:
+    """The special tokens before a text and after it."""
+    if tokenizer.eos_id is None:
+        raise ConfigError("an encoder-decoder needs a tokenizer with [EOS]", fix="Prepare with another one")
+    encoding = tokenizer.for_kind("seq2seq").encoding("a")
+    text = [i for i, sequence in enumerate(encoding.sequence_ids) if sequence is not None]
+    ids = np.array(encoding.ids, dtype=np.int64)
+    return (ids[: text[0]], ids[text[-1] + 1 :]) if text else (ids[:0], ids)
+
+
+def _refuse_marks(tokenizer: Tokenizer) -> None:
+    """A source's mark names one language, a target's another; a corpus does not say by which names."""
+    marks = {tokenizer.id(token) for token in tokenizer.languages.values()}
+    mark = next((id for id in tokenizer.encode("") if id in marks), None)
+    if mark is not None:
+        raise CapabilityError(
+            f"the tokenizer marks each text with its language ({tokenizer.token(mark)}), and models with such a"
+            " tokenizer, mBART and NLLB among them, are not trained",
+            fix="Prepare the corpus with another tokenizer, and train a marian, bart or t5",
+        )
 
 
 class TwoStacks:

@@ -20,7 +20,7 @@ class Seq2SeqObjective(TwoStacks):
     """Pairs of texts.
 
     Args:
-        tokenizer: must have [EOS].
+        tokenizer: must have [EOS]; its `target` is that of the targets.
         seq_len: the most tokens a side, special tokens included. Longer pairs are left out: a part of a text is not
             the translation of a part of another.
         start: the decoder's first token.
@@ -29,6 +29,7 @@ class Seq2SeqObjective(TwoStacks):
 
     Raises:
         ConfigError: `seq_len` leaves no room, or the tokenizer has no [EOS].
+        CapabilityError: the tokenizer marks each text with its language, as mBART's does.
     """
 
     name = "seq2seq"

@@ -2,7 +2,8 @@
 
 The prompt is `TEMPLATES["causal"]` for a model that continues text, and for an encoder–decoder `TEMPLATES["seq2seq"]`,
 the words that T5 learned SQuAD by (Raffel et al. 2020). Of a context that does not fit into the model, the passages
-stand in the prompt that the question is likely to be about, in the order of the text.
+stand in the prompt that the question is likely to be about, in the order of the text. A model that was taught by
+`question_pairs` writes a word where the context holds no answer, which becomes the empty answer.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from sensorium.data.labelled.question_pairs import TEMPLATES, checked_template, filled
+from sensorium.data.labelled.question_pairs import TEMPLATES, UNANSWERABLE, checked_template, filled
 from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import InputError
 from sensorium.inference.engine import Engine, Seq2SeqEngine
@@ -34,7 +35,8 @@ def answer_freely(
     template: str | None = None,
     max_new_tokens: int = 32,
 ) -> list[Answer]:
-    """An answer to every question, written greedily and up to the end of the line.
+    """An answer to every question, written greedily and up to the end of the line; an empty one where the model writes
+    that there is none.
 
     Args:
         engine: can `generate`.
@@ -63,6 +65,7 @@ def answer_freely(
     found = []
     for one, context in zip(written, given, strict=True):
         answer = one.text.strip()
+        answer = "" if answer.casefold() == UNANSWERABLE else answer
         text = context.text if isinstance(context, Passages) else context
         start = text.find(answer) if answer else -1
         score = math.exp(math.fsum(one.logprobs) / len(one.logprobs)) if one.logprobs else 0.0

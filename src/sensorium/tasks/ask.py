@@ -7,6 +7,7 @@ from typing import Literal, TypedDict, Unpack
 
 from sensorium.errors import InputError, unknown
 from sensorium.inference.engine import Capability, Engine
+from sensorium.inference.logits import check_whole
 from sensorium.objectives.spans import LONGEST_ANSWER
 from sensorium.results import Answer
 from sensorium.tasks.answer import Context, answer_all
@@ -32,7 +33,7 @@ class AnswerOptions(TypedDict, total=False):
     max_answer_tokens: int
     """extract: of the longest span, 30 by default. generate: of the answer."""
     template: str | None
-    """generate: the prompt, with `{context}` and `{question}` in it; by default one of `answer_freely.TEMPLATES`."""
+    """generate: the prompt, with `{context}` and `{question}` in it; by default one of `question_pairs.TEMPLATES`."""
 
 
 _ELSEWHERE = {"extract": ("template",), "generate": ("threshold", "passages", "rerank")}
@@ -70,6 +71,7 @@ def ask(
         raise InputError(f"{useless[0]} does nothing with method={method!r}", fix="Leave it out")
     contexts = [context] * len(questions) if isinstance(context, str | Passages) else context
     longest = options.get("max_answer_tokens", LONGEST_ANSWER)
+    check_whole("max_answer_tokens", longest, "1 or more", lambda x: x >= 1)
     if method == "generate":
         engine = engine_for("generate")
         template = options.get("template")

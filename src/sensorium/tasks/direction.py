@@ -66,6 +66,7 @@ def find_direction(engine: Seq2SeqEngine, source: str | None, target: str | None
     known = engine.tokenizer.languages
     if any(token.startswith(">>") for token in known.values()):
         token = _token(known, target, "target", engine)
+        _check_source(engine, source, known)
         return Direction(engine.tokenizer, first=(token,))
     if known:
         tokenizer = engine.tokenizer
@@ -126,6 +127,16 @@ def _prefix(tasks: dict[str, str], source: str | None, target: str | None) -> st
         problem = "does not translate so" if not fitting else "translates in several directions and must be told which"
         raise InputError(f"the model {problem} (known: {listed})", fix="Give source= and target=")
     return pairs[fitting[0]]
+
+
+def _check_source(engine: Seq2SeqEngine, source: str | None, known: dict[str, str]) -> None:
+    """Hold the source's language to the one that the model names. It may name a group of languages, which cannot be
+    held to; then any language will do."""
+    named = engine.facts.languages[0]
+    if source is not None and named is not None and find_code(named) is not None:
+        _find([named], source, "source")
+    elif source is not None and source not in known:
+        language_code(source)
 
 
 def _check_pair(engine: Seq2SeqEngine, source: str | None, target: str | None) -> None:

@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from sensorium.data.codes import language_code, matching
+from sensorium.data.codes import find_code, language_code, matching
 from sensorium.data.corpus import ParallelCorpus
 from sensorium.data.labelled.questions import Question, read_questions
 from sensorium.data.parallel.columns import Wanted
 from sensorium.data.parallel.directions import Directions
 from sensorium.data.parallel.readers import find_parallel, read_parallel
 from sensorium.data.sample import Ledger
-from sensorium.errors import DataError, InputError, unknown
+from sensorium.errors import DataError, InputError, require, unknown
 from sensorium.files import StrPath, read_errors
+from sensorium.inference.engine import Seq2SeqEngine
 from sensorium.inference.logits import check_whole
 from sensorium.results import Evaluation
 from sensorium.tasks.measures import SAMPLES, answer_measures, translation_measures
@@ -46,8 +47,8 @@ def evaluate(
         task: "translation" gives BLEU and chrF++, "qa" exact match and F1. See `tasks.measures`.
         data: files as `prepare_parallel` reads them, or a corpus that it made, of which the validation split is taken;
             for "qa" SQuAD JSON or a table of questions.
-        source: translation: the language to translate from, where the data does not tell it.
-        target: translation: the language to translate into, where the data does not tell it.
+        source: translation: the language to translate from, where neither the data nor the model tells it.
+        target: translation: the language to translate into, where neither the data nor the model tells it.
         columns: language, or role of a question's table, → column, where its name does not tell.
         outputs: what some system gave, in place of the model: a text file with a translation a line; for "qa" JSON with
             the answers by the questions' ids, as SQuAD's own evaluation takes it.
@@ -73,26 +74,56 @@ def evaluate(
     check_whole("seed", seed, "0 or more", lambda x: x >= 0)
     if limit is not None:
         check_whole("limit", limit, "1 or more", lambda x: x >= 1)
+    if task == "translation":
+        require("sacrebleu.metrics", extra="eval", purpose="measuring translations")  # before hours of translating
     paths = list(data) if isinstance(data, Sequence) and not isinstance(data, str) else [data]
     opened = model if isinstance(model, LanguageModel) or model is None else load(model)
     chosen = dict(options or {})
-    ledger = Ledger()
     if task == "qa":
         if source or target:
             raise InputError("source and target are languages of a translation", fix="Leave them out")
+        ledger = Ledger()
         questions = list(read_questions(paths, ledger, columns=columns))[:limit]
         if not questions:
             raise _nothing(ledger, "question")
         given = _answers(opened, questions, chosen) if opened else answers_of_file(outputs or "", questions)
         expected = [[answer.text for answer in question.answers] for question in questions]
         return Evaluation(task, answer_measures(given, expected, samples=samples, seed=seed), given, _left_out(ledger))
-    pairs, way = read_pairs(paths, source, target, columns or {}, ledger)
+    pairs, way, ledger = _pairs(opened, paths, source, target, columns or {})
     pairs = pairs[:limit]
     if not pairs:
         raise _nothing(ledger, "pair")
     given = _translations(opened, pairs, way, chosen) if opened else lines_of_file(outputs or "", len(pairs))
     measures = translation_measures(given, [right for _, right in pairs], language=way[1], samples=samples)
     return Evaluation(task, measures, given, _left_out(ledger))
+
+
+def _pairs(
+    model: LanguageModel | None,
+    paths: Sequence[StrPath],
+    source: str | None,
+    target: str | None,
+    columns: Mapping[str, str],
+) -> tuple[list[tuple[str, str]], tuple[str, str], Ledger]:
+    """Pairs in the languages that are named, or that the data tells, or else those of the model."""
+    ledger = Ledger()
+    try:
+        return *read_pairs(paths, source, target, columns, ledger), ledger
+    except DataError:
+        own = _own_languages(model) if model and not (source or target) else None
+        if own is None:
+            raise
+    ledger = Ledger()
+    return *read_pairs(paths, *own, columns, ledger), ledger
+
+
+def _own_languages(model: LanguageModel) -> tuple[str, str] | None:
+    """From which language into which a model translates; None of several directions, or where it does not say."""
+    engine = model.engine_for("translate")
+    if not isinstance(engine, Seq2SeqEngine) or engine.tokenizer.languages:
+        return None
+    here, there = (find_code(name or "") for name in engine.facts.languages)
+    return (here, there) if here and there and here != there else None
 
 
 def read_pairs(
@@ -138,9 +169,9 @@ def _of_corpus(
         problem = "holds several directions" if fits else f"holds no pairs from {source or '?'} to {target or '?'}"
         raise InputError(problem, where=str(corpus.folder), fix=f"Choose one with --from and --to (it holds: {names})")
     number, way = fits[0]
-    split, decode = corpus.validation, corpus.tokenizer.decode
+    split, tokenizer = corpus.validation, corpus.tokenizer
     chosen = [i for i in range(len(split)) if split.directions[i] == number]
-    pairs = [(decode(text), decode(right)) for text, right in map(split.pair, chosen)]
+    pairs = [(tokenizer.decode(text), tokenizer.target.decode(right)) for text, right in map(split.pair, chosen)]
     return [(text.strip(), right.strip()) for text, right in pairs], way
 
 
@@ -212,8 +243,9 @@ def _translations(
 
 
 def _left_out(ledger: Ledger) -> dict[str, int]:
-    unread = {"could not be read": len(ledger.problems)} if ledger.problems else {}
-    return {**unread, **dict(sorted(ledger.dropped.items()))}
+    # An answer that does not match is a problem too; if its question is left out for it, that is counted already.
+    count = ledger.counts["problems"] - ledger.counts["answers that do not match"]
+    return {**({"could not be read": count} if count else {}), **dict(sorted(ledger.dropped.items()))}
 
 
 def _nothing(ledger: Ledger, what: str) -> DataError:

@@ -1,8 +1,8 @@
 """Translations that hold what they must: searched freely first, and again where they do not.
 
 Pieces that lose a placeholder or a glossary's term are translated again by a search that must write them
-(`inference.constrained`). Where even that finds nothing, what stands between the placeholders is translated piece by
-piece, which keeps them whatever the model does.
+(`inference.constrained`). Where even that finds nothing, what stands between the placeholders is translated part by
+part, which keeps them whatever the model does.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _TOKENS = 8192
 _WIDE = 8
 """Beams of a search that must write something, at least."""
 _LETTER = regex.compile(r"\p{L}")
+_WHITE = regex.compile(r"(\A\s+|\s+\Z)")
 _SHOWN = 60
 
 Found = list[Hypothesis]
@@ -45,6 +46,9 @@ class Made:
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     score: float
+    parts: tuple[tuple[str, Made], ...] = ()
+    """Of what the piece was put together, where it was: parts of the source with what stands for them. A part without
+    tokens is copied."""
 
 
 def translated(
@@ -65,21 +69,22 @@ def translated(
     kept = [Kept.of(piece.text, wish.glossary, keep_placeholders=wish.keep_placeholders) for piece in pieces]
     free = replace(wish.search, n_best=wish.search.beams) if any(kept) else wish.search
     results = [[_made(engine, h) for h in found] for found in _searched(engine, [p.ids for p in pieces], free, wish)]
-    lacking = list[int]()
+    lacking = dict[int, Made]()
     for i, held in enumerate(kept):
         whole = [made for made in results[i] if not held.missing(made.text)] if held else results[i]
-        results[i] = whole[: wish.search.n_best]
         if not whole:
-            lacking.append(i)
-    for i in _constrained(engine, pieces, kept, results, lacking, wish):
-        if kept[i].terms:
+            lacking[i] = next(iter(results[i]), Made("", (), (), 0.0))
+        results[i] = whole[: wish.search.n_best]
+    for i in _constrained(engine, pieces, kept, results, list(lacking), wish):
+        made = _between(engine, pieces[i], wish, place(i)) if kept[i].exactly else lacking[i]
+        if missing := kept[i].missing_terms(made.text):
             raise InputError(
-                f"the glossary's {kept[i].terms[0].translation!r} cannot be produced in the translation of "
+                f"the glossary's {', '.join(map(repr, missing))} cannot be produced in the translation of "
                 f"{pieces[i].text[:_SHOWN]!r}",
                 where=place(i),
                 fix="Choose another translation, leave the term out, or give more beams",
             )
-        results[i] = [_between(engine, pieces[i], wish, place(i))]
+        results[i] = [made]
     return results
 
 
@@ -108,21 +113,22 @@ def _constrained(
 def _between(engine: Seq2SeqEngine, piece: Piece, wish: Wish, where: str | None) -> Made:
     """The translations of what stands between a piece's placeholders, with these between them."""
     cuts = [0, *(cut for span in placeholders(piece.text) for cut in span), len(piece.text)]
-    parts = [piece.text[a:b] for a, b in pairwise(cuts)]
+    parts, worded = list[str](), list[int]()
+    for n, (a, b) in enumerate(pairwise(cuts)):
+        between = n % 2 == 0
+        # White space around words stays as it is, so it is a part of its own.
+        for part in filter(None, _WHITE.split(piece.text[a:b]) if between else [piece.text[a:b]]):
+            if between and _LETTER.search(part):
+                worded.append(len(parts))
+            parts.append(part)
     freely = replace(wish, keep_placeholders=False, aligned=False, search=replace(wish.search, n_best=1))
-    worded = [n for n, part in enumerate(parts) if n % 2 == 0 and _LETTER.search(part)]
-    cores = [Piece(parts[n].strip(), 0, "", wish.direction.encode([parts[n].strip()])[0]) for n in worded]
-    made = dict(zip(worded, (found[0] for found in translated(engine, cores, freely, lambda _: where)), strict=True))
-    text = ""
-    for n, part in enumerate(parts):
-        if n in made:
-            head, tail = part[: len(part) - len(part.lstrip())], part[len(part.rstrip()) :]
-            text += head + made[n].text + tail
-        else:
-            text += part
-    ids = tuple(id for one in made.values() for id in one.ids)
-    logprobs = tuple(logprob for one in made.values() for logprob in one.logprobs)
-    return Made(text, ids, logprobs, wish.score(logprobs))
+    cores = [Piece(parts[n], 0, "", wish.direction.encode([parts[n]])[0]) for n in worded]
+    found = dict(zip(worded, translated(engine, cores, freely, lambda _: where), strict=True))
+    made = [found[n][0] if n in found else Made(part, (), (), 0.0) for n, part in enumerate(parts)]
+    logprobs = tuple(logprob for one in made for logprob in one.logprobs)
+    ids = tuple(id for one in made for id in one.ids)
+    text = "".join(one.text for one in made)
+    return Made(text, ids, logprobs, wish.score(logprobs), tuple(zip(parts, made, strict=True)))
 
 
 def _searched(engine: Seq2SeqEngine, sources: Sequence[Ids], search: Search, wish: Wish) -> list[Found]:

@@ -119,10 +119,11 @@ class LanguageModel:
             return chosen[0]
         can = ", ".join(sorted(self.capabilities)) or "none of the tasks (it has no language head)"
         wanted = _KINDS[task] if causal is None else f"{'a causal' if causal else 'a masked'} language model"
+        writes = task == "answer" and "generate" in self.capabilities
         raise CapabilityError(
             f"this model cannot {task.replace('_', ' ')}; it can: {can}",
             where=self.source,
-            fix=f"Load {wanted} for it",
+            fix=f"Load {wanted} for it" + (", or ask this one with method='generate'" if writes else ""),
         )
 
     @overload

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
+from sensorium.errors import InputError
 from sensorium.inference.engine import Seq2SeqEngine
 from sensorium.results import Link, Translation
-from sensorium.tasks.align import align
+from sensorium.tasks.align import Span, align, words
 from sensorium.tasks.groups import groups
 from sensorium.tasks.held import Made, translated
 from sensorium.tasks.pieces import Piece, pieces_of
@@ -52,8 +53,19 @@ def stream_translations(engine: Seq2SeqEngine, texts: Iterable[str], wish: Wish,
     """
     done = 0
     for group in groups(texts, at_once):
-        yield from translate_all(engine, checked(group), wish, partial(_numbered, done))
+        yield from translate_all(engine, _checked(group, done), wish, partial(_numbered, done))
         done += len(group)
+
+
+def _checked(group: Sequence[object], before: int) -> list[str]:
+    """The texts of a group, a wrong one named by its place in the stream."""
+    texts = list[str]()
+    for number, text in enumerate(group):
+        try:
+            texts += checked([text])
+        except InputError as error:
+            raise InputError(error.problem, where=_numbered(before, number), fix=error.fix) from error
+    return texts
 
 
 def _numbered(before: int, number: int) -> str:
@@ -78,11 +90,33 @@ def _together(
     text, links = "", list[Link]()
     for piece, one in zip(pieces, made, strict=True):
         text += piece.gap
-        if wish.aligned and one.ids:
-            at = (piece.start, len(text))
-            links += align(engine, wish.direction, piece.text, one.text, one.ids, at=at)
+        if wish.aligned:
+            links += _links(engine, wish, piece.text, one, (piece.start, len(text)))
         text += one.text
     logprobs = [logprob for one in made for logprob in one.logprobs]
     score = made[0].score if len(made) == 1 else wish.score(logprobs)
-    tokens = tuple(engine.tokenizer.target.token(id) for one in made for id in one.ids)
+    tokens = tuple(token for one in made for token in _tokens(engine, one))
     return Translation(text + tail, score, tokens, tuple(links) if wish.aligned else None)
+
+
+def _links(engine: Seq2SeqEngine, wish: Wish, source: str, made: Made, at: Span) -> Iterator[Link]:
+    """Between a source and what stands for it, part by part where it was put together; what was copied stands for
+    itself."""
+    if made.parts:
+        for text, part in made.parts:
+            yield from _links(engine, wish, text, part, at)
+            at = (at[0] + len(text), at[1] + len(part.text))
+    elif made.ids:
+        yield from align(engine, wish.direction, source, made.text, made.ids, at=at)
+    else:
+        for a, b in words(made.text):
+            yield Link((a + at[0], b + at[0]), (a + at[1], b + at[1]), 1.0)
+
+
+def _tokens(engine: Seq2SeqEngine, made: Made) -> list[str]:
+    """As they stand in the vocabulary; what was copied is one token."""
+    if made.parts:
+        return [token for _, part in made.parts for token in _tokens(engine, part)]
+    if made.ids:
+        return [engine.tokenizer.target.token(id) for id in made.ids]
+    return [made.text] if made.text.strip() else []

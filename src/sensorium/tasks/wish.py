@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
+from sensorium.data.codes import base, find_code
 from sensorium.errors import InputError
 from sensorium.inference.beams import Search
 from sensorium.inference.engine import Ids, Seq2SeqEngine
@@ -17,9 +18,10 @@ from sensorium.tasks.generate import sampling_of
 from sensorium.tasks.kept import Glossary
 
 _BEAMS = 4
+"""Where the model does not say."""
 _LONGEST = 512
 """Tokens of a translation where nothing sets a limit."""
-_UNSPACED = ("zh", "ja", "th", "lo", "km", "my", "bo")
+_UNSPACED = frozenset({"zh", "ja", "th", "lo", "km", "my", "bo"})
 """Languages without a space between sentences."""
 
 
@@ -31,7 +33,8 @@ class TranslateOptions(TypedDict, total=False):
     target: str | None
     """Language to translate into; needed only where the model knows several."""
     beam: int | None
-    """Hypotheses that are followed at once, 4 by default; 1 takes the likeliest token each time."""
+    """Hypotheses that are followed at once; by default as many as the model says, and 4 where it says nothing. 1 takes
+    the likeliest token each time."""
     n_best: int
     """How many translations are given: all but the best as its `alternatives`."""
     length_penalty: Number | None
@@ -95,7 +98,7 @@ class Wish:
             return self.limit if engine.target_context is None else min(self.limit, room)
         if engine.facts.max_length is not None:
             room = min(room, max(1, engine.facts.max_length - 1))
-        return min(room, 3 * len(ids) + 32 + extra)
+        return min(room, max(3 * len(ids) + 32 + extra, engine.facts.min_length))
 
 
 def wish_of(engine: Seq2SeqEngine, **options: Unpack[TranslateOptions]) -> Wish:
@@ -120,7 +123,7 @@ def wish_of(engine: Seq2SeqEngine, **options: Unpack[TranslateOptions]) -> Wish:
             fix="Leave out temperature, top_k, top_p, min_p and seed, or beam, n_best and glossary",
         )
     if beam is None:
-        beam = _BEAMS if sampling.greedy else 1
+        beam = (facts.beams or _BEAMS) if sampling.greedy else 1
         beam = max(beam, n_best) if isinstance(n_best, int) else beam
     early, penalty = options.get("early_stopping"), options.get("length_penalty")
     early = facts.early_stopping if early is None else early
@@ -131,12 +134,15 @@ def wish_of(engine: Seq2SeqEngine, **options: Unpack[TranslateOptions]) -> Wish:
         n_best=n_best,
         length_penalty=facts.length_penalty if penalty is None else penalty,
         early_stopping=True if beam == 1 else early,
+        min_new_tokens=max(0, facts.min_length - 1),
         eos_ids=facts.eos_ids,
         forced_bos=direction.forced_bos,
         forced_eos=facts.forced_eos,
         suppressed=facts.suppressed,
         no_repeat_ngram=facts.no_repeat_ngram,
+        renormalize=facts.renormalize,
     )
+    search.check_beams(engine.tokenizer.target.vocab_size)
     target = options.get("target") or facts.languages[1] or ""
     return Wish(
         direction=direction,
@@ -147,5 +153,5 @@ def wish_of(engine: Seq2SeqEngine, **options: Unpack[TranslateOptions]) -> Wish:
         glossary=None if glossary is None else Glossary(glossary, engine.tokenizer.target),
         keep_placeholders=options.get("keep_placeholders", True),
         aligned=options.get("align", False),
-        joint="" if target.lower().startswith(_UNSPACED) else " ",
+        joint="" if base(find_code(target) or target) in _UNSPACED else " ",
     )

@@ -74,8 +74,13 @@ def _check_vocabulary(loaded: LoadedModel, folder: Path, source: Source, where: 
         raise CheckpointError(
             f"the model's vocabulary has {vocabulary} tokens, the corpus's {expected}", where=where, fix=fix
         )
-    if own is not None and own.backend.get_vocab() != source.tokenizer.backend.get_vocab():
+    if own is not None and any(a != b for a, b in zip(_tokens(own), _tokens(source.tokenizer), strict=True)):
         raise CheckpointError("the model's tokens are others than the corpus's", where=where, fix=fix)
+
+
+def _tokens(tokenizer: Tokenizer) -> tuple[dict[str, int], dict[str, int]]:
+    """Of what is read, and of what is written."""
+    return tokenizer.backend.get_vocab(), tokenizer.target.backend.get_vocab()
 
 
 def fit(recipe: Recipe, loaded: LoadedModel, overrides: Sequence[str], where: StrPath) -> Recipe:

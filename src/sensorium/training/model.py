@@ -7,6 +7,7 @@ from typing import Any
 from sensorium.core.model import AnyConfig, Transformer, build
 from sensorium.data.corpus import ParallelShards
 from sensorium.data.shards import TokenShards
+from sensorium.errors import ConfigError
 from sensorium.families import bart, bert, distilbert, gpt2, llama, marian, modernbert, roberta, t5
 from sensorium.objectives.objective import Split
 from sensorium.training.recipe import Recipe
@@ -20,7 +21,17 @@ def build_model(recipe: Recipe, source: Source) -> Transformer:
     Args:
         recipe: says of what size and kind it is.
         source: what it will be trained on.
+
+    Raises:
+        ConfigError: the recipe describes no model, or the corpus has a vocabulary for each side.
     """
+    read, written = (one.backend.get_vocab() for one in (source.tokenizer, source.tokenizer.target))
+    if read != written:
+        raise ConfigError(
+            "the corpus has a vocabulary for each side, a fresh model has one for both",
+            where=str(source.folder),
+            fix="Train the model that the tokenizer is from, by --init, or prepare the pairs without --tokenizer",
+        )
     model = build(model_config(recipe, source.tokenizer.vocab_size, pad_id=source.tokenizer.pad_id or 0))
     start(model, _predicted(source.train))
     return model

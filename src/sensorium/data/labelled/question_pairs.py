@@ -196,9 +196,10 @@ def _trained(pairs: Sequence[QuestionPair], spec: TokenizerSpec, exact: bool) ->
 def _write(folder: Path, pairs: Sequence[QuestionPair], tokenizer: Tokenizer) -> dict[str, object]:
     """One split of a corpus of pairs."""
     folder.mkdir()
-    writers = {side: ShardWriter(folder / side, tokenizer.vocab_size) for side in ("source", "target")}
+    sides = {"source": tokenizer, "target": tokenizer.target}
+    writers = {side: ShardWriter(folder / side, one.vocab_size) for side, one in sides.items()}
     for side, texts in (("source", [p.prompt for p in pairs]), ("target", [p.answer for p in pairs])):
-        for text, ids in zip(texts, tokenizer.encode_raw(texts), strict=True):
+        for text, ids in zip(texts, sides[side].encode_raw(texts), strict=True):
             writers[side].add([ids], len(text.encode("utf-8", "surrogatepass")))
     np.save(folder / "directions.npy", np.zeros(len(pairs), dtype=np.uint8))
     return {"pairs": len(pairs), **{side: writer.close() for side, writer in writers.items()}}

@@ -22,7 +22,14 @@ class Directions:
             self.found = [(wanted.source, code) for code in wanted.targets]
 
     def pairs(self, row: Translations) -> Iterator[tuple[int, str, str]]:
-        """The number of a direction, a text and its translation, for every direction that the row has."""
+        """The number of a direction, a text and its translation, for every direction that the row has.
+
+        Raises:
+            DataError: the row's languages are others than the first row's, or more than two, and none are named.
+        """
+        if len(row.texts) < 2:
+            self._ledger.drop("without a text in both languages")
+            return
         if not self.found:
             self._settle(row)
         some = False

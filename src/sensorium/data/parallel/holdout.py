@@ -1,7 +1,8 @@
 """Which pairs are held out for validation, so that no string of theirs is learned from.
 
 Whole groups (documents, packages) are held out where pairs have them; a pair without one goes by a hash of its source
-text. A held-out pair of which either text also stands in training, on either side, is dropped: it would measure memory.
+text. A single group beside pairs without one is learned from: that is how pairs stand that a machine wrote. A held-out
+pair of which either text also stands in training, on either side, is dropped: it would measure memory.
 """
 
 from __future__ import annotations
@@ -50,20 +51,21 @@ class HoldOut:
         Raises:
             InputError: a group that was asked for is not there.
         """
-        chosen = self._chosen_groups()
-        held = self._by_source() if chosen is None else np.isin(np.asarray(self._group_of), chosen)
-        if chosen is not None and not self._asked:
-            alone = np.asarray(self._group_of) < 0
-            held = np.where(alone, self._by_source(), held)
-        names = [name for name, number in self._names.items() if chosen is not None and number in chosen]
+        chosen, groups = self._chosen_groups(), np.asarray(self._group_of)
+        held = np.isin(groups, chosen)
+        if not self._asked:
+            alone = groups < 0
+            # A group that every pair belongs to is no group.
+            held |= self._by_source(alone if alone.any() or len(self._names) > 1 else ~alone)
+        names = [name for name, number in self._names.items() if number in chosen]
         fates = np.where(held, HELD_OUT, TRAIN).astype(np.int8)
         sources, targets = np.asarray(self._sources), np.asarray(self._targets)
         learned = np.concatenate([sources[~held], targets[~held]])
         fates[held & (np.isin(sources, learned) | np.isin(targets, learned))] = LEAKED
         return fates, names
 
-    def _chosen_groups(self) -> list[int] | None:
-        """The groups to hold out; None if there are too few to choose from."""
+    def _chosen_groups(self) -> list[int]:
+        """The groups to hold out; none if there are too few to choose from."""
         for name in self._asked:
             if name not in self._names:
                 known = ", ".join(sorted(self._names)[:20]) or "none"
@@ -71,7 +73,7 @@ class HoldOut:
         if self._asked:
             return [self._names[name] for name in self._asked]
         if len(self._names) < 2 or not self._share:
-            return None if len(self._names) < 2 else []
+            return []
         sizes = Counter(self._group_of)
         room = self._share * len(self)
         order = sorted(self._names.items(), key=lambda item: self._hash(item[0]))
@@ -82,17 +84,19 @@ class HoldOut:
                 taken += sizes[number]
         return chosen or [min((number for _, number in order), key=lambda number: sizes[number])]
 
-    def _by_source(self) -> NDArray[np.bool_]:
-        """Pairs whose source text hashes below the share; one at least, and not all, if there are two texts."""
+    def _by_source(self, among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Those of some pairs whose source text hashes below the share; one at least, and not all, if there are two
+        texts."""
         hashes = np.asarray(self._sources)
-        if not self._share or len(np.unique(hashes)) < 2:
+        texts = np.unique(hashes[among])
+        if not self._share or len(texts) < 2:
             return np.zeros(len(hashes), dtype=np.bool_)
         held: NDArray[np.bool_] = hashes < np.uint64(int(self._share * 2**64))
-        if not held.any():
-            held = hashes == hashes.min()
-        elif held.all():
-            held = hashes != hashes.max()
-        return held
+        if not held[among].any():
+            held = hashes == texts[0]
+        elif held[among].all():
+            held = hashes != texts[-1]
+        return held & among
 
     def _hash(self, text: str) -> int:
         return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"), seed=self._seed)

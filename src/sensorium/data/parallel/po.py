@@ -198,6 +198,8 @@ def _messages(text: str) -> Iterator[_Message]:
                 message = _Message()
             if line.startswith("#,") and "fuzzy" in line:
                 message.fuzzy = True
+            elif line.startswith("#~"):  # an obsolete entry takes the flags above it
+                message.fuzzy = False
             key = ""
             continue
         if (found := _KEYWORD.match(line)) is not None:
@@ -241,12 +243,10 @@ def _unescape(match: re.Match[str]) -> str:
 def _decode(data: bytes, charset: bytes) -> str:
     name = charset.decode("ascii")
     try:
-        codecs.lookup(name)
-    except LookupError:  # CHARSET, as templates have it
-        name = "utf-8"
-    try:
         return data.decode(name)
-    except (UnicodeDecodeError, ValueError) as error:
+    except LookupError:  # CHARSET, as templates have it, or hex, which Python knows but not as one
+        return _decode(data, b"utf-8")
+    except ValueError as error:
         raise CatalogueError(f"not valid {name.upper()}: {error}") from error
 
 

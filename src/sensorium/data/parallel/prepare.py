@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from sensorium.data.checks import check_places, check_share, nothing_usable
 from sensorium.data.clean import UnicodeForm
-from sensorium.data.codes import language_code, matching
+from sensorium.data.codes import find_code, language_code, matching
 from sensorium.data.corpus import Direction, ParallelCorpus, language_token
 from sensorium.data.parallel.columns import Wanted
 from sensorium.data.parallel.directions import Directions
@@ -33,7 +33,7 @@ from sensorium.data.stage import Stage
 from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.data.tokens.train import DEFAULT, parse_spec, train_tokenizer
 from sensorium.errors import DataError, InputError
-from sensorium.files import StrPath, atomic_folder, write_json
+from sensorium.files import StrPath, atomic_folder, read_json, write_json
 from sensorium.progress import progress
 
 _BATCH = 1 << 14
@@ -144,7 +144,7 @@ def prepare_parallel(
         tokens = [language_token(code) for code in dict.fromkeys(there for _, there in directions)]
         extra = tokens if len(directions) > 1 else []
         if spec is None:
-            trained = _with_tokens(Tokenizer.from_folder(given or part), extra, settings.tokenizer)
+            trained = _given(given or part, directions, extra)
         else:
             with progress(f"training a {spec} tokenizer", show=show_progress):
                 trained = train_tokenizer(lambda: kept.sample(fates), spec, exact=tokenizer is not None, extra=extra)
@@ -249,13 +249,14 @@ class _PairWriter:
         first = [tokenizer.id(language_token(there)) for _, there in directions]
         self._prefix = [[token] if len(directions) > 1 and token is not None else [] for token in first]
         self._source = ShardWriter(folder / "source", tokenizer.vocab_size)
-        self._target = ShardWriter(folder / "target", tokenizer.vocab_size)
+        self._target = ShardWriter(folder / "target", tokenizer.target.vocab_size)
         self._ways = array("B")
 
     def add(self, rows: Sequence[tuple[str, str, int]], *, both_ways: bool) -> None:
         """Append pairs, each followed by its reverse if that is learned too."""
-        ids = self._tokenizer.encode_raw([text for a, b, _ in rows for text in (a, b)])
-        for (a, b, way), (one, other) in zip(rows, zip(ids[::2], ids[1::2], strict=True), strict=True):
+        sources = self._tokenizer.encode_raw([a for a, _, _ in rows])
+        targets = self._tokenizer.target.encode_raw([b for _, b, _ in rows])
+        for (a, b, way), one, other in zip(rows, sources, targets, strict=True):
             self._write(one, other, len(a.encode()), len(b.encode()), way)
             if both_ways:
                 self._write(other, one, len(b.encode()), len(a.encode()), way + self._ahead)
@@ -277,16 +278,36 @@ def _batches(rows: Iterable[tuple[str, str, int, int]]) -> Iterator[list[tuple[s
         yield batch
 
 
-def _with_tokens(tokenizer: Tokenizer, tokens: Sequence[str], name: str) -> Tokenizer:
-    """The tokenizer as it is, if it has the tokens that languages are asked for by."""
+def _given(folder: Path, directions: Sequence[Direction], tokens: Sequence[str]) -> Tokenizer:
+    """The tokenizer of a folder as it is, if it has the tokens that languages are asked for by, and each language on
+    the side where it stands."""
+    tokenizer = Tokenizer.from_folder(folder)
+    if tokenizer.target is not tokenizer:
+        _check_sides(folder, directions)
     missing = [token for token in tokens if tokenizer.id(token) is None]
     if missing:
         raise InputError(
             f"the tokenizer has no token {' or '.join(missing)}, which the directions are told apart by",
-            where=name,
+            where=str(folder),
             fix="Leave --tokenizer out to train one, or prepare one direction",
         )
     return tokenizer
+
+
+def _check_sides(folder: Path, directions: Sequence[Direction]) -> None:
+    """Refuse what would put a language on both sides of a tokenizer that has one side for sources and one for targets:
+    both ways, or the reverse of the direction that the folder names."""
+    path = folder / "tokenizer_config.json"
+    said = read_json(path) if path.is_file() else {}
+    read, written = [here for here, _ in directions], [there for _, there in directions]
+    read += [code] if (code := find_code(str(said.get("source_lang")))) else []
+    written += [code] if (code := find_code(str(said.get("target_lang")))) else []
+    if both := next((code for code in read if matching(code, written)), None):
+        raise InputError(
+            f"the tokenizer has one part for sources and one for targets, and {both} would be on both sides",
+            where=str(folder),
+            fix="Prepare the direction that it is of alone, or leave --tokenizer out to train one for both sides",
+        )
 
 
 def _manifest(
@@ -312,6 +333,7 @@ def _manifest(
         "tokenizer": {
             "spec": settings.tokenizer,
             "vocab_size": tokenizer.vocab_size,
+            "target_vocab_size": tokenizer.target.vocab_size,
             "bytes_per_token": round(size / tokens, 4) if tokens else None,
         },
     }
