@@ -179,8 +179,8 @@ TRAIN: dict[str, tuple[list[str], list[str]]] = {
     "a recipe that is no TOML": (["corpus", "--recipe", "recipe.toml"], ["recipe.toml: not valid TOML"]),
     "an unknown device": ([*BERT, "--device", "gpu9"], ["--device cpu"]),
     "a device that computes nothing": ([*BERT, "--device", "meta"], ["--device cpu"]),
-    "a missing model to start from": ([*BERT, "--init", "nowhere"], ["no such folder"]),
-    "a model of another kind": ([*BERT, "--init", "gpt"], ["gpt: the model is not of"]),
+    "a missing model to start from": ([*BERT, "--init", "nowhere"], ["no such model"]),
+    "a model of another kind": ([*BERT, "--init", "gpt"], ["gpt: GPT2LMHeadModel has no attention in both directions"]),
 }  # fmt: skip
 
 

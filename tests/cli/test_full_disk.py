@@ -128,6 +128,7 @@ def test_a_reader_that_has_gone_is_no_error_of_ours() -> None:
 )
 def test_a_signal_clears_away_what_is_half_written(tmp_path: Path, number: int, code: int, message: str) -> None:
     command = [sys.executable, "-m", "sensorium.cli.app", "prepare", "-", "--out", str(tmp_path / "new")]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts behind its back ignores it
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 120
         while not list(tmp_path.rglob("*.arrow")):  # it waits for text, in the middle of its work

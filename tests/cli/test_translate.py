@@ -108,7 +108,6 @@ def test_a_glossary_is_read(model, tmp_path, name, content) -> None:
         (["a", "--glossary", "{broken}"], "", "broken.json: not valid JSON"),
         (["a", "--glossary", "{list}"], "", "list.json: not a JSON object"),
         (["a", "--glossary", "{number}"], "", "number.json: the translation of 'file' is no text"),
-        (["a", "--glossary", "{long}"], "", "long.csv: no table of columns: field larger than"),
         (["a", "--temperature", "1", "--n-best", "2"], "", "sampling draws one text"),
     ],
 )
@@ -120,7 +119,7 @@ def test_bad_input_is_told_in_one_line(model, tmp_path, arguments, stdin, compla
     paths = {name: str(tmp_path / name) for name in ("there", "absent")}
     paths |= {name: str(tmp_path / f"{name}.tsv") for name in ("three", "twice", "latin")}
     glossaries = {"half.tsv": "file\t\n", "one.tsv": "file\n", "broken.json": "{", "list.json": "[]"}
-    glossaries |= {"number.json": '{"file": 3}', "long.csv": f"file,{'x' * 140_000}\n"}
+    glossaries |= {"number.json": '{"file": 3}'}
     for name, content in glossaries.items():
         (tmp_path / name).write_text(content)
         paths[name.split(".")[0]] = str(tmp_path / name)

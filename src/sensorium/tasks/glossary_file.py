@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from sensorium.data.readers import MAX_ROW
 from sensorium.errors import DataError
 from sensorium.files import read_errors
 
@@ -32,6 +33,7 @@ def read_glossary(path: Path) -> dict[str, str]:
         return _object(text, path)
     if kind != ".csv":
         return _table((line.split("\t") for line in text.splitlines()), path, "tab")
+    csv.field_size_limit(MAX_ROW)  # of the whole process: whoever reads first would decide otherwise
     try:
         return _table(csv.reader(io.StringIO(text, newline="")), path, "comma")
     except csv.Error as error:
