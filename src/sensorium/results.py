@@ -147,7 +147,7 @@ class Answer:
     """Its first character in the context; None of no answer, and of a generated one that does not stand there."""
     end: int | None
     passage: str = ""
-    """Extracted: what was read when it was found, the context or a passage of it."""
+    """Extracted: what was read when it was found: the context, a part of it where it is very long, or a passage."""
     margin: float | None = None
     """Extracted: by how much the answer's logits exceed those of no answer; negative where no answer is likelier."""
 
@@ -214,7 +214,7 @@ class Translation:
     score: float
     """Natural log-probability over length ** length_penalty; of a text translated in parts, of the parts together."""
     tokens: tuple[str, ...]
-    """As they stand in the vocabulary, the end token not among them."""
+    """As they stand in the vocabulary, the end token not among them; a placeholder that was copied is one token."""
     alignment: tuple[Link, ...] | None = None
     """Which words translate which, where that was asked for; in the order of the translation."""
     alternatives: tuple[Translation, ...] = ()

@@ -28,6 +28,7 @@ def decoder_start(model: ModelRecipe, tokenizer: Tokenizer, given: LoadedModel |
     Raises:
         ConfigError: the tokenizer has no such token.
         CheckpointError: the given model names none.
+        CapabilityError: its settings for generation ask for what the core does not have.
     """
     if given is not None:
         stated = {key: value for key, value in given.generation.items() if value is not None}
