@@ -1,7 +1,6 @@
-"""Run every benchmark, one after the other: `make bench`. About five hours on two cores.
+"""Run every benchmark, one after the other: `make bench`. About four hours on two cores.
 
-Three of those hours are for `translation_quality`, which trains both sides for an hour, in two languages, and for
-`answer_quality`.
+More than two of them are for `translation_quality`, which trains both sides for an hour, in two languages.
 """
 
 from __future__ import annotations

@@ -145,8 +145,8 @@ def _device(device: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+    except (RuntimeError, AssertionError) as error:  # AssertionError: PyTorch was built without CUDA
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"device {device!r} cannot be used: {reason}", fix="Use device='cpu'") from error
     return device
 
