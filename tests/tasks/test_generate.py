@@ -7,6 +7,7 @@ import torch
 
 from sensorium.errors import CapabilityError, InputError
 from sensorium.tasks.model import load
+from tests.inference import seq2seq
 from tests.inference.folders import CONTEXT, TOKENIZER, llama, saved
 
 PROMPT = "the banana"
@@ -116,3 +117,22 @@ def test_a_masked_model_says_that_it_cannot_generate(masked, causal) -> None:
         masked.generate("a")
     with pytest.raises(CapabilityError, match=r"cannot fill mask; it can: generate, score.*masked language model"):
         causal.fill_mask("a [MASK]")
+
+
+@pytest.mark.parametrize("family", ["marian", "bart"])
+def test_a_text_of_an_encoder_decoder_keeps_to_its_generation_settings(family, tmp_path) -> None:
+    options = {"min_length": 9, "no_repeat_ngram_size": 2, "num_beams": 1, "early_stopping": False}
+    model = seq2seq.saved(seq2seq.FAMILIES[family](**options), tmp_path / family)
+    lm = load(tmp_path / family)
+    for prompt in ("the cat sat", "a dog and a cat on the mat", "ab"):
+        ids = torch.tensor([lm.tokenizer.encode(prompt)])
+        expected = model.generate(ids, max_new_tokens=24, do_sample=False)[0, 1:].tolist()
+        assert list(lm.generate(prompt, max_new_tokens=24).token_ids) == expected
+
+
+def test_a_drawn_translation_keeps_to_the_generation_settings(tmp_path) -> None:
+    seq2seq.saved(seq2seq.FAMILIES["marian"](min_length=7, no_repeat_ngram_size=1), tmp_path / "model", ending=6.0)
+    lm = load(tmp_path / "model")
+    for seed in range(20):
+        tokens = lm.translate("the cat sat on the mat", temperature=1.0, seed=seed).tokens
+        assert len(set(tokens)) == len(tokens) >= 6

@@ -18,7 +18,7 @@ from torch import Tensor
 from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import EngineError
 from sensorium.inference.engine import Engine, Seq2SeqEngine
-from sensorium.inference.logits import Sampling, Transform, choose, logprob_of
+from sensorium.inference.logits import NoRepeatedRun, Sampling, Suppressed, Transform, choose, logprob_of
 from sensorium.inference.text import StopStrings, TextStream
 from sensorium.results import FinishReason
 
@@ -40,6 +40,10 @@ class Request:
     """The last token, where no other end came before `max_new_tokens`."""
     suppressed: tuple[int, ...] = ()
     """Tokens that are not chosen."""
+    min_new_tokens: int = 0
+    """No end before so many."""
+    no_repeat_ngram: int = 0
+    """No run of so many tokens stands twice; 0: any may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ class _Row:
         """What the text continues."""
         if isinstance(engine, Seq2SeqEngine):
             self._before = [engine.facts.start]
-        self._transforms: tuple[Transform, ...] = request.sampling.transforms()
+        self._transforms = (*self._bans(), *request.sampling.transforms())
         self._generator = None if request.sampling.greedy else _generator(request.seed)
         tokenizer: Tokenizer = engine.tokenizer.target
         self._text = TextStream(tokenizer, self._before)
@@ -104,8 +108,6 @@ class _Row:
         token = self._forced()
         if token is None:
             changed = logits
-            if self.request.suppressed:
-                changed = logits.index_fill(0, torch.tensor(self.request.suppressed, device=logits.device), -math.inf)
             for transform in self._transforms:
                 changed = transform(changed, self._before, self.generated)
             token = choose(changed, self._generator)
@@ -125,6 +127,15 @@ class _Row:
         if reason is not None and not self._stop.found:
             text += self._stop.push(self._text.flush()) + self._stop.flush()
         return Step(self.index, token, logprob, text, "stop" if self._stop.found else reason)
+
+    def _bans(self) -> Iterator[Transform]:
+        request = self.request
+        if request.suppressed:
+            yield Suppressed(request.suppressed)
+        if request.min_new_tokens and self._eos:
+            yield Suppressed(tuple(self._eos), before=request.min_new_tokens)
+        if request.no_repeat_ngram:
+            yield NoRepeatedRun(request.no_repeat_ngram)
 
     def _forced(self) -> int | None:
         """The next token, where there is no choice."""

@@ -114,6 +114,33 @@ class FrequencyPenalty:
         return logits.index_add(0, seen, torch.full_like(seen, -self.penalty, dtype=logits.dtype))
 
 
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """Tokens that are not chosen, or not before there are so many."""
+
+    ids: tuple[int, ...]
+    before: Number = math.inf
+
+    def __call__(self, logits: Row, prompt: Sequence[int], generated: Sequence[int]) -> Row:
+        if len(generated) >= self.before:
+            return logits
+        return logits.index_fill(0, torch.tensor(self.ids, device=logits.device), -math.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class NoRepeatedRun:
+    """No run of so many tokens stands twice in prompt and continuation (Paulus et al. 2018)."""
+
+    size: int
+
+    def __call__(self, logits: Row, prompt: Sequence[int], generated: Sequence[int]) -> Row:
+        ids = [*prompt, *generated]
+        runs = zip(*(ids[i:] for i in range(self.size)), strict=False)
+        last = tuple(ids[len(ids) - self.size + 1 :])
+        banned = [run[-1] for run in runs if run[:-1] == last]
+        return logits.index_fill(0, torch.tensor(banned, dtype=torch.long, device=logits.device), -math.inf)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """How the next token is chosen.

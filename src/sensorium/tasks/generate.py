@@ -162,6 +162,8 @@ def _apart(
         forced_bos=facts.forced_bos,
         forced_eos=facts.forced_eos,
         suppressed=facts.suppressed,
+        min_new_tokens=max(0, facts.min_length - 1),
+        no_repeat_ngram=facts.no_repeat_ngram,
     )
 
 

@@ -169,6 +169,8 @@ def _sampled(engine: Seq2SeqEngine, sources: Sequence[Ids], limits: Sequence[int
             forced_bos=wish.direction.forced_bos,
             forced_eos=wish.search.forced_eos,
             suppressed=wish.search.suppressed,
+            min_new_tokens=wish.search.min_new_tokens,
+            no_repeat_ngram=wish.search.no_repeat_ngram,
         )
         for ids, limit in zip(sources, limits, strict=True)
     ]
