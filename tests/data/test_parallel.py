@@ -19,6 +19,7 @@ from sensorium.data.parallel import prepare as parallel
 from sensorium.data.parallel.prepare import prepare_parallel
 from sensorium.data.pipeline import prepare
 from sensorium.data.shards import SPLITS, Corpus
+from sensorium.data.tokens.train import parse_spec, train_tokenizer
 from sensorium.errors import DataError, InputError
 from sensorium.files import file_hash
 
@@ -186,6 +187,18 @@ def test_a_given_tokenizer_is_used_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"plain: the tokenizer has no token >>zh<< or >>en<<.*prepare one direction"):
         prepare_parallel(source, out=tmp_path / "x", both_ways=True, tokenizer=tmp_path / "plain")
     assert not (tmp_path / "x").exists()
+
+
+def test_one_direction_of_a_model_of_several_languages_asks_for_its_language(tmp_path: Path) -> None:
+    source, given = table(tmp_path / "a.tsv"), tmp_path / "given"
+    given.mkdir()
+    texts = [text for pair in PAIRS for text in pair]
+    train_tokenizer(lambda: texts, parse_spec("bpe:310"), extra=[">>fra<<", ">>zho<<"]).save(given)
+    corpus = prepare_parallel(source, out=tmp_path / "corpus", tokenizer=given)
+    sources = [corpus.train.pair(number)[0] for number in range(len(corpus.train))]
+    assert {int(ids[0]) for ids in sources} == {corpus.tokenizer.id(">>zho<<")}
+    with pytest.raises(InputError, match=r"given: the tokenizer has no token >>en<<.*one of these: fra, zho"):
+        prepare_parallel(source, out=tmp_path / "x", source="zh", target="en", tokenizer=given)
 
 
 def test_open_corpus_opens_either_kind_and_each_refuses_the_other(tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ def test_each_side_has_the_tokens_of_its_own_part(table: Path, folder: Path) -> 
     tokenizer, split = corpus.tokenizer, corpus.validation
     assert tokenizer.target is not tokenizer
     known = dict(line.split("\t") for line in table.read_text(encoding="utf-8").splitlines()[1:])
-    sources = {tuple(tokenizer.encode_raw([text])[0]): text for text in known}
+    asked = tokenizer.id(">>zho<<")
+    sources = {(asked, *tokenizer.encode_raw([text])[0]): text for text in known}
     assert len(split)
     for source, target in map(split.pair, range(len(split))):
         text = known[sources[tuple(source.tolist())]]

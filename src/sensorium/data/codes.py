@@ -195,3 +195,15 @@ def matching(code: str, present: Iterable[str]) -> str | None:
 
 def _within(narrow: str, wide: str) -> bool:
     return narrow.startswith(f"{wide}-")
+
+
+def spelled(code: str, names: Iterable[str]) -> str | None:
+    """Which of a model's own names of languages a code means: `zho` for `zh`, `zh_CN` for `zh-CN`; None if none."""
+    names = list(names)
+    if code in names:
+        return code
+    codes = dict[str, str]()
+    for name in names:
+        codes.setdefault(find_code(name) or name, name)
+    meant = matching(find_code(code) or code, codes)
+    return None if meant is None else codes[meant]

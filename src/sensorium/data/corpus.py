@@ -8,7 +8,8 @@
                directions.npy   uint8: which of the manifest's directions each pair goes
       validation/  likewise
 
-Where the corpus has several directions, a source begins with the token of its target's language, `>>zh<<`.
+Where the corpus has several directions, or its model several languages, a source begins with the token of its target's
+language, `>>zh<<`.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from sensorium.data.codes import find_code, language_code, matching
+from sensorium.data.codes import find_code, language_code, spelled
 from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import InputError, unknown
 from sensorium.inference.engine import Seq2SeqEngine
@@ -104,15 +104,10 @@ def _find(known: Iterable[str], code: str, role: str) -> str:
         InputError: none.
     """
     names = list(known)
-    if code in names:
-        return code
-    spelled = dict[str, str]()
-    for name in names:
-        spelled.setdefault(find_code(name) or name, name)
-    meant = matching(find_code(code) or code, spelled)
+    meant = spelled(code, names)
     if meant is None:
         raise InputError(unknown(f"{role} language", code, names))
-    return spelled[meant]
+    return meant
 
 
 def _prefix(tasks: dict[str, str], source: str | None, target: str | None) -> str:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from sensorium.data.checks import check_places, check_share, nothing_usable
 from sensorium.data.clean import UnicodeForm
-from sensorium.data.codes import find_code, language_code, matching
+from sensorium.data.codes import find_code, language_code, matching, spelled
 from sensorium.data.corpus import Direction, ParallelCorpus, language_token
 from sensorium.data.parallel.columns import Wanted
 from sensorium.data.parallel.directions import Directions
@@ -105,7 +105,8 @@ def prepare_parallel(
         show_progress: None shows bars if stderr is a terminal.
 
     Returns:
-        The corpus. With several directions, each source begins with the token of its target's language (`>>zh<<`).
+        The corpus. With several directions, or the tokenizer of a model of several languages, each source begins with
+        the token of its target's language (`>>zh<<`).
 
     Raises:
         InputError: an argument is wrong, a language is not known, an input is missing, `out` exists.
@@ -144,12 +145,13 @@ def prepare_parallel(
         tokens = [language_token(code) for code in dict.fromkeys(there for _, there in directions)]
         extra = tokens if len(directions) > 1 else []
         if spec is None:
-            trained = _given(given or part, directions, extra)
+            trained = _given(given or part, directions)
         else:
             with progress(f"training a {spec} tokenizer", show=show_progress):
                 trained = train_tokenizer(lambda: kept.sample(fates), spec, exact=tokenizer is not None, extra=extra)
         trained.save(part)
-        writers = {split: _PairWriter(part / split, trained, directions) for split in SPLITS}
+        asked = _asked_for(trained, directions, where=settings.tokenizer)
+        writers = {split: _PairWriter(part / split, trained, asked) for split in SPLITS}
         with progress("tokenizing", len(fates), show=show_progress) as advance:
             for batch in _batches(kept.rows(fates)):
                 for split in SPLITS:
@@ -244,10 +246,8 @@ class _Kept:
 class _PairWriter:
     """Writes one split; call `close` at the end."""
 
-    def __init__(self, folder: Path, tokenizer: Tokenizer, directions: Sequence[Direction]) -> None:
-        self._folder, self._tokenizer, self._ahead = folder, tokenizer, len(directions) // 2
-        first = [tokenizer.id(language_token(there)) for _, there in directions]
-        self._prefix = [[token] if len(directions) > 1 and token is not None else [] for token in first]
+    def __init__(self, folder: Path, tokenizer: Tokenizer, asked: Sequence[list[int]]) -> None:
+        self._folder, self._tokenizer, self._asked, self._ahead = folder, tokenizer, asked, len(asked) // 2
         self._source = ShardWriter(folder / "source", tokenizer.vocab_size)
         self._target = ShardWriter(folder / "target", tokenizer.target.vocab_size)
         self._ways = array("B")
@@ -262,7 +262,7 @@ class _PairWriter:
                 self._write(other, one, len(b.encode()), len(a.encode()), way + self._ahead)
 
     def _write(self, source: list[int], target: list[int], n_source: int, n_target: int, way: int) -> None:
-        self._source.add([[*self._prefix[way], *source]], n_source)
+        self._source.add([[*self._asked[way], *source]], n_source)
         self._target.add([target], n_target)
         self._ways.append(way)
 
@@ -278,20 +278,40 @@ def _batches(rows: Iterable[tuple[str, str, int, int]]) -> Iterator[list[tuple[s
         yield batch
 
 
-def _given(folder: Path, directions: Sequence[Direction], tokens: Sequence[str]) -> Tokenizer:
-    """The tokenizer of a folder as it is, if it has the tokens that languages are asked for by, and each language on
-    the side where it stands."""
+def _given(folder: Path, directions: Sequence[Direction]) -> Tokenizer:
+    """The tokenizer of a folder as it is, if each language is on the side where it stands."""
     tokenizer = Tokenizer.from_folder(folder)
     if tokenizer.target is not tokenizer:
         _check_sides(folder, directions)
-    missing = [token for token in tokens if tokenizer.id(token) is None]
+    return tokenizer
+
+
+def _asked_for(tokenizer: Tokenizer, directions: Sequence[Direction], *, where: str) -> list[list[int]]:
+    """Before the sources of each direction, the token that asks for its target's language. A model of several languages
+    wants it even where one of them alone is learned; where it is of one, there is none.
+
+    Raises:
+        InputError: the tokenizer has no token for a language.
+    """
+    known = {code: token for code, token in tokenizer.languages.items() if token == language_token(code)}
+    if not known and len(directions) == 1:
+        return [[]]
+    asked, missing = list[list[int]](), list[str]()
+    for _, there in directions:
+        code = spelled(there, known)
+        token = None if code is None else tokenizer.id(known[code])
+        if token is None:
+            missing.append(language_token(there))
+        else:
+            asked.append([token])
     if missing:
         raise InputError(
-            f"the tokenizer has no token {' or '.join(missing)}, which the directions are told apart by",
-            where=str(folder),
-            fix="Leave --tokenizer out to train one, or prepare one direction",
+            f"the tokenizer has no token {' or '.join(missing)}, which its model is asked for a language with",
+            where=where,
+            fix="Leave --tokenizer out to train one"
+            + (f", or translate into one of these: {', '.join(known)}" if known else ", or prepare one direction"),
         )
-    return tokenizer
+    return asked
 
 
 def _check_sides(folder: Path, directions: Sequence[Direction]) -> None:
