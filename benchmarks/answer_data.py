@@ -5,7 +5,7 @@
 
 Asked by people: DisflQA's questions (about paragraphs of Wikipedia, with slips of the tongue) and NarrativeQA's (about
 the plots of stories, by readers of the plot alone), by `data_qa.py`: those that have an answer in the text. Three
-tenths of the paragraphs and plots are held out to test on. Learned from are the questions about the others, each three
+tenths of the paragraphs and plots are held out to test on. Learned from are the questions about the others, each six
 times, with another piece of the text around the answer each time; and questions that `made_questions.py` makes of
 BoolQ's passages, but for passages that share eight words in a row with a tested text.
 
@@ -31,7 +31,7 @@ from sensorium.data.labelled.split import held_out
 from sensorium.files import write_json
 
 HELD_OUT = 0.3
-REPEATS = 3
+REPEATS = 6
 PIECE = 1000
 """Characters of a text around an answer."""
 RUN = 8

@@ -294,3 +294,11 @@ def test_a_tokenizer_learns_from_a_share_of_a_large_corpus(tmp_path: Path, monke
     )
     assert len(corpus.train) == 200
     assert "ⓧ" not in "".join(corpus.tokenizer.backend.get_vocab())
+
+
+@pytest.mark.parametrize(("source", "out"), [("a\0.tsv", "x"), ("a.tsv", "x\0")])
+def test_a_path_with_a_zero_byte_is_refused(tmp_path: Path, source: str, out: str) -> None:
+    table(tmp_path / "a.tsv")
+    for make in (prepare, prepare_parallel):
+        with pytest.raises(InputError, match="is no path: it has a zero byte in it"):
+            make(str(tmp_path / source), out=str(tmp_path / out))

@@ -23,11 +23,14 @@ def check_share(validation: float, seed: int) -> None:
 
 
 def check_places(inputs: Sequence[StrPath], out: Path) -> None:
-    """Raise where the output would lie in an input, or replace one.
+    """Raise where the output would lie in an input, or replace one, or where a name cannot be one.
 
     Raises:
         InputError: it would.
     """
+    for path in (*inputs, out):
+        if "\0" in str(path):
+            raise InputError(f"{str(path)!r} is no path: it has a zero byte in it", fix="Name a file or a folder")
     place = out.resolve()
     for given in map(Path, inputs):
         source = given.resolve()
