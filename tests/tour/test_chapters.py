@@ -19,6 +19,7 @@ from sensorium.tour.plan import BUNDLED, Plan
 from sensorium.tour.text import read_sources
 from sensorium.tour.tour import Tour
 from sensorium.tour.trip import Trip
+from sensorium.tour.verdict import verdict
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +137,12 @@ def test_text_without_named_sources_is_refused(tmp_path: Path, text: str | None,
         (tmp_path / "SOURCES.md").write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=message):
         read_sources(tmp_path)
+
+
+def test_a_verdict_names_who_is_ahead_on_all_languages_together() -> None:
+    measured = {"unigram": [1.0, 9.0], "bigram": [9.0, 4.0], "decoder": [5.0, 5.0]}
+    assert verdict("decoder", measured) == "The decoder beats: bigram. Still ahead of it: unigram."
+    assert verdict("decoder", measured, lower_is_better=True) == (
+        "The decoder beats: unigram. Still ahead of it: bigram."
+    )
+    assert verdict("unigram", {"unigram": [2.0]}) == "The unigram beats: none."

@@ -17,6 +17,7 @@ from sensorium.reports.blocks import Bar, Block, Columns, Figure, Ranking, Table
 from sensorium.reports.plots import Bars, Colour, bars
 from sensorium.tour.ngrams import NGrams
 from sensorium.tour.trip import Trip
+from sensorium.tour.verdict import verdict
 
 SHARE = 0.15
 _SHORTEST = 8
@@ -136,7 +137,7 @@ def masked_accuracy(trip: Trip) -> Sequence[Block]:
                 form="{:.0f}",
             ),
             alt="Bar chart of masked accuracy: encoder against unigram and bigrams, by language.",
-            caption=_verdict(measured),
+            caption=verdict("encoder", measured),
         ),
         Table(
             ["", "gaps", *measured],
@@ -147,13 +148,3 @@ def masked_accuracy(trip: Trip) -> Sequence[Block]:
             numeric=range(1, 2 + len(measured)),
         ),
     ]
-
-
-def _verdict(measured: dict[str, list[float]]) -> str:
-    """Which baselines the encoder beats on all languages together, in words."""
-    ours = measured["encoder"][-1]
-    theirs = {name: values[-1] for name, values in measured.items() if name != "encoder"}
-    beaten = [name for name, value in theirs.items() if ours > value]
-    missed = [name for name, value in theirs.items() if ours <= value]
-    text = f"The encoder beats: {'; '.join(beaten) or 'none'}."
-    return f"{text} Still ahead of it: {'; '.join(missed)}." if missed else text

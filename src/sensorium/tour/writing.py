@@ -12,6 +12,7 @@ from sensorium.reports.blocks import Block, Figure, Sample, Table, Text
 from sensorium.reports.plots import Bars, Colour, bars
 from sensorium.results import Score
 from sensorium.tour.trip import Trip
+from sensorium.tour.verdict import verdict
 
 TEMPERATURE, TOP_P, SEED = 0.8, 0.95, 1
 _COLOURS: tuple[Colour, ...] = ("faint", "muted", "accent")
@@ -63,7 +64,7 @@ def bits_per_byte(trip: Trip) -> Sequence[Block]:
                 y_label="bits per byte",
             ),
             alt="Bar chart of bits per byte: decoder against unigram and bigram, by language.",
-            caption="Bits per byte of held-out text. Lower is better.",
+            caption=f"Lower is better. {verdict('decoder', measured, lower_is_better=True)}",
         ),
         Table(
             ["", "bytes", *measured],
