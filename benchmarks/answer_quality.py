@@ -1,6 +1,6 @@
 """How well a model that was trained here points at answers, against what else could be had for the same time.
 
-    python -m benchmarks.answer_quality [--minutes 50] [--work FOLDER]
+    python -m benchmarks.answer_quality [--minutes 45] [--work FOLDER]
 
 The data is `answer_data.py`'s; every question has an answer in its text. Both sides start from the same small encoder
 (`scripts/small_encoder.py`: four layers of all-MiniLM-L6-v2, which has never been asked for a span), and are trained at
@@ -168,7 +168,7 @@ def compare(work: Path, minutes: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=50.0)
+    parser.add_argument("--minutes", type=float, default=45.0)
     parser.add_argument("--work", type=Path, default=cache_folder() / "benchmarks" / "answers")
     parser.add_argument("--side", choices=SIDES)
     given = parser.parse_args()
