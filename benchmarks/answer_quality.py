@@ -31,7 +31,7 @@ from sensorium.data.sample import Ledger
 from sensorium.data.segment import sentences
 from sensorium.tasks.measures import answer_measures
 
-RECIPE, SEQ_LEN, STRIDE, BATCH = "default-answerer", 256, 128, 20
+RECIPE, SEQ_LEN, STRIDE, BATCH = "default-answerer", 256, 128, 10
 RATE, WARMUP = 5e-4, 0.1
 SIDES = ("ours", "theirs")
 SETS = {"disflqa": "paragraphs of Wikipedia (DisflQA)", "narrativeqa": "plots of stories (NarrativeQA)"}
