@@ -14,11 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 import transformers as hf
 
+from sensorium.bundled import default_folder
 from sensorium.data.corpus import ParallelCorpus, open_corpus
 from sensorium.data.parallel import prepare as parallel
 from sensorium.data.parallel.prepare import prepare_parallel
 from sensorium.data.pipeline import prepare
 from sensorium.data.shards import SPLITS, Corpus
+from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.data.tokens.train import parse_spec, train_tokenizer
 from sensorium.errors import DataError, InputError
 from sensorium.files import file_hash
@@ -199,6 +201,15 @@ def test_one_direction_of_a_model_of_several_languages_asks_for_its_language(tmp
     assert {int(ids[0]) for ids in sources} == {corpus.tokenizer.id(">>zho<<")}
     with pytest.raises(InputError, match=r"given: the tokenizer has no token >>en<<.*one of these: fra, zho"):
         prepare_parallel(source, out=tmp_path / "x", source="zh", target="en", tokenizer=given)
+
+
+def test_a_bundled_model_lends_its_tokenizer(tmp_path: Path) -> None:
+    corpus = prepare_parallel(table(tmp_path / "a.tsv"), out=tmp_path / "c", tokenizer="default:decoder")
+    assert corpus.tokenizer.backend.to_str() == Tokenizer.from_folder(default_folder("decoder")).backend.to_str()
+    (tmp_path / "t.txt").write_text("A text. " * 99, encoding="utf-8")
+    assert prepare(tmp_path / "t.txt", out=tmp_path / "t", tokenizer="default").tokenizer.vocab_size == 8192
+    with pytest.raises(InputError, match=r"tokenizer 'defaults'.*or a bundled model"):
+        prepare(tmp_path / "t.txt", out=tmp_path / "x", tokenizer="defaults")
 
 
 def test_open_corpus_opens_either_kind_and_each_refuses_the_other(tmp_path: Path) -> None:

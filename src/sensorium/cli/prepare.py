@@ -17,7 +17,8 @@ def prepare(
     inputs: Annotated[list[str], typer.Argument(help="Files and folders; - is standard input.")],
     out: Annotated[Path, typer.Option(help="The corpus folder to make.")],
     tokenizer: Annotated[
-        str | None, typer.Option(help="bpe:8000, wordpiece:N, unigram:N, or a folder that holds a tokenizer.")
+        str | None,
+        typer.Option(help="bpe:8000, wordpiece:N, unigram:N, a folder that holds a tokenizer, or default:translate."),
     ] = None,
     languages: Annotated[
         str | None, typer.Option(help="Keep documents in the scripts of these languages, e.g. en,zh.")

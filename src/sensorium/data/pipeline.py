@@ -27,7 +27,7 @@ from sensorium.data.segment import sentences
 from sensorium.data.shards import FORMAT, SPLITS, Corpus, ShardWriter
 from sensorium.data.stage import Stage
 from sensorium.data.tokens.tokenizer import Tokenizer
-from sensorium.data.tokens.train import DEFAULT, parse_spec, train_tokenizer
+from sensorium.data.tokens.train import DEFAULT, given_folder, parse_spec, train_tokenizer
 from sensorium.errors import InputError, unknown
 from sensorium.files import StrPath, atomic_folder, write_json
 from sensorium.progress import progress
@@ -72,7 +72,8 @@ def prepare(
     Args:
         inputs: files and folders: .txt, .md, .jsonl, .csv, .tsv, .parquet, also .gz and .zst; "-" is stdin.
         out: the corpus folder to make.
-        tokenizer: "bpe:8000", "wordpiece:N" or "unigram:N" to train one, or a folder that holds one. The default
+        tokenizer: "bpe:8000", "wordpiece:N" or "unigram:N" to train one, or a folder that holds one, or the name of a
+            bundled model such as "default:translate". The default
             is byte-level BPE with 8,000 tokens, or as many as the text supports.
         languages: keep only documents in the scripts of these languages ("en": Latin, "zh": Han).
         column: the table column or JSON key that holds the text.
@@ -104,7 +105,7 @@ def prepare(
         strict=strict,
     )
     _check(settings, paths, Path(out))
-    given = Path(tokenizer) if tokenizer is not None and Path(tokenizer).is_dir() else None
+    given = given_folder(tokenizer)
     spec = None if given is not None else parse_spec(settings.tokenizer)
     with atomic_folder(out, ours=["manifest.json"], force=force) as part:
         ledger = Ledger(strict=strict)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from importlib import resources
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from sensorium.errors import CapabilityError, CheckpointError, InputError, SensoriumError, closest, require, unknown
+from sensorium.bundled import DEFAULTS, default_folder
+from sensorium.errors import CapabilityError, InputError, SensoriumError, closest, require, unknown
 from sensorium.families import TWO_STACKS
 from sensorium.families.checkpoint import family_of, read_config
 from sensorium.files import StrPath, read_errors
@@ -18,14 +18,6 @@ from sensorium.inference.native import NativeEngine
 from sensorium.inference.native_seq2seq import NativeSeq2SeqEngine
 
 EngineName = Literal["native", "transformers"]
-DEFAULTS = {
-    "default": ("encoder", "decoder"),
-    "default:encoder": ("encoder",),
-    "default:decoder": ("decoder",),
-    "default:translate": ("translate",),
-    "default:answer": ("answer",),
-}
-"""The bundled models by their names."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".spm", ".jinja")
 """Of a model folder's files."""
@@ -63,22 +55,6 @@ def _locate(source: StrPath) -> list[Path]:
         where=name,
         fix=f"Did you mean {guess!r}?" if guess else "Check the path",
     )
-
-
-def default_folder(part: str) -> Path:
-    """Where a bundled model lies.
-
-    Raises:
-        CheckpointError: it is not part of this installation.
-    """
-    folder = Path(str(resources.files("sensorium"))) / "assets" / "default" / part
-    if not (folder / "config.json").is_file():
-        raise CheckpointError(
-            f"the bundled model {part!r} is not part of this installation",
-            where=str(folder),
-            fix="Install the released package, or train a model and load its folder",
-        )
-    return folder
 
 
 def open_engine(

@@ -31,7 +31,7 @@ from sensorium.data.sample import Ledger
 from sensorium.data.shards import FORMAT, SPLITS, ShardWriter
 from sensorium.data.stage import Stage
 from sensorium.data.tokens.tokenizer import Tokenizer
-from sensorium.data.tokens.train import DEFAULT, parse_spec, train_tokenizer
+from sensorium.data.tokens.train import DEFAULT, given_folder, parse_spec, train_tokenizer
 from sensorium.errors import DataError, InputError
 from sensorium.files import StrPath, atomic_folder, read_json, write_json
 from sensorium.progress import progress
@@ -92,7 +92,8 @@ def prepare_parallel(
         group: the column that names a row's document or package. A column called group, document, doc, package,
             domain, source or file is taken for it where none is named.
         hold_out: the groups to hold out for validation, instead of a share.
-        tokenizer: "bpe:8000", "wordpiece:N" or "unigram:N" to train one, or a folder that holds one. The default
+        tokenizer: "bpe:8000", "wordpiece:N" or "unigram:N" to train one, or a folder that holds one, or the name of a
+            bundled model such as "default:translate". The default
             is byte-level BPE with 8,000 tokens, or as many as the text supports.
         form: Unicode normalisation form.
         max_characters: drop pairs of which a side is longer.
@@ -129,7 +130,7 @@ def prepare_parallel(
     )
     wanted = _wanted(source, target, settings)
     _check(settings, wanted, paths, Path(out))
-    given = Path(tokenizer) if tokenizer is not None and Path(tokenizer).is_dir() else None
+    given = given_folder(tokenizer)
     spec = None if given is not None else parse_spec(settings.tokenizer)
     with atomic_folder(out, ours=["manifest.json"], force=force) as part:
         ledger = Ledger(strict=strict)

@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import regex
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 
+from sensorium.bundled import DEFAULTS, default_folder
 from sensorium.data.tokens.tokenizer import Role, Tokenizer
 from sensorium.errors import DataError, InputError, unknown
+from sensorium.files import StrPath
 
 SPECIAL: dict[Role, str] = {
     "pad": "[PAD]",
@@ -49,6 +52,17 @@ class TokenizerSpec(NamedTuple):
         return f"{self.algorithm}:{self.vocab_size}"
 
 
+def given_folder(tokenizer: StrPath | None) -> Path | None:
+    """The folder whose tokenizer is meant, of a model of the user's or a bundled one; None where one is to be trained.
+
+    Raises:
+        CheckpointError: the bundled model is not part of this installation.
+    """
+    if tokenizer in DEFAULTS:
+        return default_folder(DEFAULTS[str(tokenizer)][0])
+    return Path(tokenizer) if tokenizer is not None and Path(tokenizer).is_dir() else None
+
+
 def parse_spec(text: str) -> TokenizerSpec:
     """Read "bpe:8000".
 
@@ -59,7 +73,7 @@ def parse_spec(text: str) -> TokenizerSpec:
     if algorithm not in ALGORITHMS:
         raise InputError(
             unknown("tokenizer", algorithm, ALGORITHMS),
-            fix=f"Write for example {DEFAULT}, or name a folder that holds one",
+            fix=f"Write for example {DEFAULT}, or name a folder that holds one, or a bundled model",
         )
     if not (size.isascii() and size.isdigit()) or not _SMALLEST[algorithm] <= int(size) <= 1_000_000:
         raise InputError(
