@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sensorium import bundled
 from sensorium.errors import CapabilityError, CheckpointError, InputError
 from sensorium.inference import open as opening
 from sensorium.inference.fixtures import write_fixtures
@@ -59,7 +60,7 @@ def test_the_bundled_models_go_by_their_names(encoder, decoder, tmp_path, monkey
 
 
 def test_a_bundled_model_that_is_not_there_is_a_clear_error(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(opening.resources, "files", lambda name: tmp_path)
+    monkeypatch.setattr(bundled.resources, "files", lambda name: tmp_path)
     with pytest.raises(CheckpointError, match="not part of this installation"):
         load("default:encoder")
 
