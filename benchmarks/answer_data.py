@@ -5,8 +5,8 @@
 
 Asked by people: DisflQA's questions (about paragraphs of Wikipedia, with slips of the tongue) and NarrativeQA's (about
 the plots of stories, by readers of the plot alone), by `data_qa.py`: those that have an answer in the text. Three
-tenths of the paragraphs and plots are held out to test on. Learned from are the questions about the others, each six
-times, with another piece of the text around the answer each time; and questions that `made_questions.py` makes of
+tenths of the paragraphs and plots are held out to test on. Learned from are the questions about the others, six times,
+each time with a piece of the text around the answer that is drawn anew; and questions that `made_questions.py` makes of
 BoolQ's passages, but for passages that share eight words in a row with a tested text.
 
 QuAC is left out, as its questions continue a conversation; so are questions without an answer: after so short a
@@ -35,7 +35,7 @@ REPEATS = 6
 PIECE = 1000
 """Characters of a text around an answer."""
 RUN = 8
-"""Words in a row that no text to learn from shares with one to test on."""
+"""Words in a row that no passage of which questions are made shares with a text to test on."""
 
 Row = dict[str, Any]
 
@@ -94,7 +94,7 @@ def _piece(row: Row, chance: random.Random) -> Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=cache_folder() / "benchmarks" / "answers")
+    parser.add_argument("--out", type=Path, default=cache_folder() / "benchmarks" / "questions")
     for path in split(parser.parse_args().out):
         articles = json.loads(path.read_text(encoding="utf-8"))["data"]
         count = sum(len(article["paragraphs"][0]["qas"]) for article in articles)

@@ -6,9 +6,10 @@ The data is `answer_data.py`'s; every question has an answer in its text. Both s
 (`scripts/small_encoder.py`: four layers of all-MiniLM-L6-v2, which has never been asked for a span), and are trained at
 the same time, each on half of the processor's threads, for the same time by the clock: ours with the recipe
 `default-answerer`, the peer with stock `BertForQuestionAnswering` in the `Trainer`, batches of windows of like length,
-and the same learning rate, batch and window. Both are asked through `LanguageModel.answer`, so that what differs is the
-training. Against them stands the sentence of the text that is nearest to the question by TF-IDF. A side that was
-trained is kept in the work folder.
+and the same learning rate, batch and window; the rate decays as a cosine here, in a line there. Both are asked through
+`LanguageModel.answer`, so that what differs is the training. Against them stands the sentence of the text that is
+nearest to the question by TF-IDF. Intervals are over questions, of which several are about one text. A side that was
+trained is kept in the work folder, under its minutes.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from scripts.fetch import cache_folder
 from sensorium.data.labelled.questions import Question, read_questions
 from sensorium.data.sample import Ledger
 from sensorium.data.segment import sentences
+from sensorium.files import atomic_folder
 from sensorium.tasks.measures import answer_measures
 
 RECIPE, SEQ_LEN, STRIDE, BATCH = "default-answerer", 256, 128, 10
@@ -45,18 +47,23 @@ def encoder(work: Path) -> Path:
     return folder
 
 
+def trained(work: Path, side: str, minutes: float) -> Path:
+    """Where a side's model lies."""
+    return work / f"{side}-{minutes:g}"
+
+
 def ours(work: Path, minutes: float) -> None:
     """Train as a user would."""
     import sensorium as sm
 
     learned, tested = split(work)
-    settings = [f"run.max_minutes={minutes}", "run.epochs=1000", "run.eval_every=1000000"]
+    settings = [f"run.max_minutes={minutes}", "run.epochs=1000", "run.eval_every=1000000", "run.save_every=1000000"]
     sm.train(
         learned,
         recipe=RECIPE,
         init=encoder(work),
         validation=tested,
-        out=work / "ours",
+        out=trained(work, "ours", minutes),
         overrides=settings,
         resume=True,
     )
@@ -66,7 +73,8 @@ def theirs(work: Path, minutes: float) -> None:
     """Train stock `transformers` for the same time."""
     from transformers import AutoModelForQuestionAnswering, AutoTokenizer, DataCollatorWithPadding
 
-    if (work / "theirs").is_dir():
+    out = trained(work, "theirs", minutes)
+    if out.is_dir():
         return
     tokenizer = AutoTokenizer.from_pretrained(encoder(work))
     questions = list(read_questions([split(work)[0]], Ledger()))
@@ -83,8 +91,9 @@ def theirs(work: Path, minutes: float) -> None:
         weight_decay=0.01,
     )
     trainer.train()
-    model.save_pretrained(work / "theirs")
-    tokenizer.save_pretrained(work / "theirs")
+    with atomic_folder(out, ours=[]) as part:
+        model.save_pretrained(part)
+        tokenizer.save_pretrained(part)
 
 
 def windows(question: Question, tokenizer: Any) -> list[dict[str, Any]]:
@@ -146,19 +155,20 @@ def compare(work: Path, minutes: float) -> None:
     _, tested = split(work)
     encoder(work)
     command = [sys.executable, "-m", "benchmarks.answer_quality", "--work", str(work), "--minutes", str(minutes)]
-    missing = [name for name in SIDES if not (work / name / "config.json").is_file()]
+    missing = [name for name in SIDES if not (trained(work, name, minutes) / "config.json").is_file()]
     running = {name: subprocess.Popen([*command, "--side", name]) for name in missing}
     if failed := [name for name, process in running.items() if process.wait()]:
         sys.exit(f"failed: {', '.join(failed)}")
     questions = list(read_questions([tested], Ledger()))
     systems = {"nearest sentence by TF-IDF": nearest_sentences(questions)}
     for name, title in (("theirs", "stock BERT, `Trainer`"), ("ours", "**Sensorium**")):
-        systems[title] = list(sm.evaluate(work / name, task="qa", data=tested).outputs)
+        systems[title] = list(sm.evaluate(trained(work, name, minutes), task="qa", data=tested).outputs)
     print(f"### Answers after {minutes:g} minutes of training\n")
     by_system = {system: by_set(tested, outputs) for system, outputs in systems.items()}
     for name, title in SETS.items():
-        count = len(next(iter(by_system.values()))[name][0])
-        print(f"| {count} questions about {title} | exact match | F1 |\n|---|---|---|")
+        asked = [question for question in questions if question.id.startswith(name)]
+        texts = len({question.context for question in asked})
+        print(f"| {len(asked)} questions about {texts} {title} | exact match | F1 |\n|---|---|---|")
         for system, answered in by_system.items():
             cells = [f"{m.value:.1f} ({m.low:.1f}–{m.high:.1f})" for m in answer_measures(*answered[name])]
             print(f"| {system} | {' | '.join(cells)} |")
@@ -169,7 +179,7 @@ def compare(work: Path, minutes: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=45.0)
-    parser.add_argument("--work", type=Path, default=cache_folder() / "benchmarks" / "answers")
+    parser.add_argument("--work", type=Path, default=cache_folder() / "benchmarks" / "questions")
     parser.add_argument("--side", choices=SIDES)
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)

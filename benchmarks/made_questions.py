@@ -4,14 +4,14 @@ Labelled questions are few; documents are many. As in Lewis et al. 2019, "Unsupe
 Translation", a phrase of a sentence is the answer, and the rest of its clause, behind a question word and a little
 damaged, is the question:
 
-1. A sentence has 6 to 40 words. An answer is a run of 1 to 5 words that has no function word in it, between function
-   words or punctuation; it stands once in its context. It begins with a capital or a number, or stands behind an
-   article, a possessive or a preposition.
+1. A sentence has 6 to 40 words, marks counted. An answer is a run of 1 to 5 words that has no function word in it,
+   between function words or punctuation; it stands once in its context. It begins with a capital or a number, or stands
+   behind an article, a possessive or a preposition.
 2. The question word: `when` for a year, `how many` for a number (the words that follow it stay), `where` for capitals
    behind in, at, near or from, `who` for other capitals, else `what`.
-3. The question: that word, then up to 10 words before the answer and up to 10 behind it, to the end of the clause,
-   without punctuation and one word in six; four at least must stay. A preposition that stood before a time or a place
-   goes with it.
+3. The question: that word, then up to 10 words before the answer and up to 10 behind it, to the next full stop,
+   semicolon or the like; without punctuation and one word in six. Four at least must stay. A preposition that stood
+   before a time or a place goes with it.
 4. Two answers of a context at most, drawn from a seed.
 """
 

@@ -1,6 +1,7 @@
-"""Run every benchmark, one after the other: `make bench`. About four hours on two cores.
+"""Run every benchmark, one after the other: `make bench`. About five hours on two cores.
 
-More than two of them are for `translation_quality`, which trains both sides for an hour, in two languages.
+More than two of them are for `translation_quality`, which trains both sides for an hour, in two languages, and nearly
+one for `answer_quality`.
 """
 
 from __future__ import annotations

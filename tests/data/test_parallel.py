@@ -199,8 +199,19 @@ def test_one_direction_of_a_model_of_several_languages_asks_for_its_language(tmp
     corpus = prepare_parallel(source, out=tmp_path / "corpus", tokenizer=given)
     sources = [corpus.train.pair(number)[0] for number in range(len(corpus.train))]
     assert {int(ids[0]) for ids in sources} == {corpus.tokenizer.id(">>zho<<")}
-    with pytest.raises(InputError, match=r"given: the tokenizer has no token >>en<<.*one of these: fra, zho"):
+    assert corpus.language_tokens == {"zh": corpus.tokenizer.id(">>zho<<")}
+    with pytest.raises(InputError, match=r"given: the tokenizer has no token >>en<<.*choose among fra, zho"):
         prepare_parallel(source, out=tmp_path / "x", source="zh", target="en", tokenizer=given)
+
+
+def test_two_languages_never_share_a_token(tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    train_tokenizer(lambda: (a for a, _ in PAIRS), parse_spec("bpe:300"), extra=[">>zh<<"]).save(given)
+    rows = "".join(f"{a}\t{b}\t{b}\n" for a, b in PAIRS)
+    (tmp_path / "a.tsv").write_text(f"en\tzh-CN\tzh-TW\n{rows}", encoding="utf-8")
+    with pytest.raises(InputError, match="given: the tokenizer has one token for two of zh-CN, zh-TW"):
+        prepare_parallel(tmp_path / "a.tsv", out=tmp_path / "x", target=["zh-CN", "zh-TW"], tokenizer=given)
 
 
 def test_a_bundled_model_lends_its_tokenizer(tmp_path: Path) -> None:
@@ -208,7 +219,7 @@ def test_a_bundled_model_lends_its_tokenizer(tmp_path: Path) -> None:
     assert corpus.tokenizer.backend.to_str() == Tokenizer.from_folder(default_folder("decoder")).backend.to_str()
     (tmp_path / "t.txt").write_text("A text. " * 99, encoding="utf-8")
     assert prepare(tmp_path / "t.txt", out=tmp_path / "t", tokenizer="default").tokenizer.vocab_size == 8192
-    with pytest.raises(InputError, match=r"tokenizer 'defaults'.*or a bundled model"):
+    with pytest.raises(InputError, match=r"tokenizer 'defaults'.*or one of default, default:encoder"):
         prepare(tmp_path / "t.txt", out=tmp_path / "x", tokenizer="defaults")
 
 

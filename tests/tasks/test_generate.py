@@ -122,8 +122,12 @@ def test_a_masked_model_says_that_it_cannot_generate(masked, causal) -> None:
 @pytest.mark.parametrize("family", ["marian", "bart"])
 def test_a_text_of_an_encoder_decoder_keeps_to_its_generation_settings(family, tmp_path) -> None:
     options = {"min_length": 9, "no_repeat_ngram_size": 2, "num_beams": 1, "early_stopping": False}
-    model = seq2seq.saved(seq2seq.FAMILIES[family](**options), tmp_path / family)
+    model = seq2seq.saved(seq2seq.FAMILIES[family](**options), tmp_path / family, ending=8.0)
     lm = load(tmp_path / family)
+    model.generation_config.min_length = 0
+    free = model.generate(torch.tensor([lm.tokenizer.encode("ab")]), max_new_tokens=24, do_sample=False)
+    assert free.shape[1] < 9  # so that the least length has something to forbid
+    model.generation_config.min_length = 9
     for prompt in ("the cat sat", "a dog and a cat on the mat", "ab"):
         ids = torch.tensor([lm.tokenizer.encode(prompt)])
         expected = model.generate(ids, max_new_tokens=24, do_sample=False)[0, 1:].tolist()

@@ -15,12 +15,14 @@ language, `>>zh<<`.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sensorium.data.codes import spelled
 from sensorium.data.shards import SPLITS, Corpus, Tokens, TokenShards, kind_of, open_manifest
 from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import DataError
@@ -32,6 +34,16 @@ Direction = tuple[str, str]
 def language_token(code: str) -> str:
     """The token that asks for a language, as Marian's models write it."""
     return f">>{code}<<"
+
+
+def asked_tokens(tokenizer: Tokenizer, directions: Sequence[Direction]) -> dict[str, int | None]:
+    """Target language → id of the token that stands first in its sources; None where the tokenizer has none. A model of
+    several languages wants it even where one of them alone is learned; where it is of one, the result is empty."""
+    known = {code: token for code, token in tokenizer.languages.items() if token == language_token(code)}
+    if not known and len(directions) == 1:
+        return {}
+    names = {target: spelled(target, known) for _, target in directions}
+    return {target: None if name is None else tokenizer.id(known[name]) for target, name in names.items()}
 
 
 class ParallelShards:
@@ -134,10 +146,8 @@ class ParallelCorpus:
 
     @property
     def language_tokens(self) -> dict[str, int]:
-        """Target language → id of the token that stands first in a source; empty if there is one direction."""
-        if len(self.directions) == 1:
-            return {}
-        ids = {target: self.tokenizer.id(language_token(target)) for _, target in self.directions}
+        """Target language → id of the token that stands first in a source; empty if there is none."""
+        ids = asked_tokens(self.tokenizer, self.directions)
         return {code: id for code, id in ids.items() if id is not None}
 
     @property

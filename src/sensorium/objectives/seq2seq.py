@@ -1,7 +1,7 @@
 """Translation: write the target of a pair, given its source (Sutskever et al. 2014; Vaswani et al. 2017).
 
-Where a corpus has several directions, its sources begin with the token of the language to write (Johnson et al.
-2017), so that one model learns them all.
+Where a corpus has several directions, or its model several languages, sources begin with the token of the language to
+write (Johnson et al. 2017), so that one model learns them all.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from sensorium.data.labelled.split import held_out
 from sensorium.data.sample import Ledger
 from sensorium.data.shards import FORMAT, SPLITS, ShardWriter
 from sensorium.data.tokens.tokenizer import Tokenizer
-from sensorium.data.tokens.train import DEFAULT, TokenizerSpec, parse_spec, train_tokenizer
+from sensorium.data.tokens.train import DEFAULT, TokenizerSpec, given_folder, parse_spec, train_tokenizer
 from sensorium.errors import InputError
 from sensorium.files import StrPath, atomic_folder, write_json, write_text
 
@@ -105,7 +105,7 @@ def prepare_questions(
         DiskError: the disk is full or may not be written.
     """
     check_share(validation, 0)
-    given = Path(tokenizer) if tokenizer is not None and Path(tokenizer).is_dir() else None
+    given = given_folder(tokenizer)
     spec = parse_spec(DEFAULT if given is not None else str(tokenizer or DEFAULT))
     with atomic_folder(out, ours=["manifest.json"], force=force) as part:
         ledger = Ledger()

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from sensorium.data.checks import check_places, check_share, nothing_usable
 from sensorium.data.clean import UnicodeForm
-from sensorium.data.codes import find_code, language_code, matching, spelled
-from sensorium.data.corpus import Direction, ParallelCorpus, language_token
+from sensorium.data.codes import find_code, language_code, matching
+from sensorium.data.corpus import Direction, ParallelCorpus, asked_tokens, language_token
 from sensorium.data.parallel.columns import Wanted
 from sensorium.data.parallel.directions import Directions
 from sensorium.data.parallel.holdout import HELD_OUT, LEAKED, TRAIN, HoldOut
@@ -111,6 +111,7 @@ def prepare_parallel(
 
     Raises:
         InputError: an argument is wrong, a language is not known, an input is missing, `out` exists.
+        CheckpointError: the bundled model is not part of this installation.
         DataError: no usable pair, aligned files of unequal length, no telling which columns hold the pair.
         DiskError: the disk is full or may not be written.
     """
@@ -288,31 +289,27 @@ def _given(folder: Path, directions: Sequence[Direction]) -> Tokenizer:
 
 
 def _asked_for(tokenizer: Tokenizer, directions: Sequence[Direction], *, where: str) -> list[list[int]]:
-    """Before the sources of each direction, the token that asks for its target's language. A model of several languages
-    wants it even where one of them alone is learned; where it is of one, there is none.
+    """Before the sources of each direction: the token that asks for its target's language, where there are such.
 
     Raises:
-        InputError: the tokenizer has no token for a language.
+        InputError: the tokenizer has no token for a language, or one for two.
     """
-    known = {code: token for code, token in tokenizer.languages.items() if token == language_token(code)}
-    if not known and len(directions) == 1:
-        return [[]]
-    asked, missing = list[list[int]](), list[str]()
-    for _, there in directions:
-        code = spelled(there, known)
-        token = None if code is None else tokenizer.id(known[code])
-        if token is None:
-            missing.append(language_token(there))
-        else:
-            asked.append([token])
-    if missing:
+    asked = asked_tokens(tokenizer, directions)
+    if missing := [language_token(there) for there, token in asked.items() if token is None]:
+        known = ", ".join(tokenizer.languages)
+        choice = f"choose among {known}" if known else "prepare one direction"
         raise InputError(
             f"the tokenizer has no token {' or '.join(missing)}, which its model is asked for a language with",
             where=where,
-            fix="Leave --tokenizer out to train one"
-            + (f", or translate into one of these: {', '.join(known)}" if known else ", or prepare one direction"),
+            fix=f"Leave --tokenizer out to train one, or {choice}",
         )
-    return asked
+    if len(set(asked.values())) < len(asked):
+        raise InputError(
+            f"the tokenizer has one token for two of {', '.join(asked)}, so that its model cannot tell them apart",
+            where=where,
+            fix="Leave --tokenizer out to train one, or prepare one of them",
+        )
+    return [[token] if (token := asked.get(there)) is not None else [] for _, there in directions]
 
 
 def _check_sides(folder: Path, directions: Sequence[Direction]) -> None:

@@ -58,7 +58,7 @@ def given_folder(tokenizer: StrPath | None) -> Path | None:
     Raises:
         CheckpointError: the bundled model is not part of this installation.
     """
-    if tokenizer in DEFAULTS:
+    if str(tokenizer) in DEFAULTS:
         return default_folder(DEFAULTS[str(tokenizer)][0])
     return Path(tokenizer) if tokenizer is not None and Path(tokenizer).is_dir() else None
 
@@ -73,7 +73,7 @@ def parse_spec(text: str) -> TokenizerSpec:
     if algorithm not in ALGORITHMS:
         raise InputError(
             unknown("tokenizer", algorithm, ALGORITHMS),
-            fix=f"Write for example {DEFAULT}, or name a folder that holds one, or a bundled model",
+            fix=f"Write for example {DEFAULT}, or name a folder that holds one, or one of {', '.join(DEFAULTS)}",
         )
     if not (size.isascii() and size.isdigit()) or not _SMALLEST[algorithm] <= int(size) <= 1_000_000:
         raise InputError(
