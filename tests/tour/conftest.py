@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import transformers as hf
 
-from sensorium.tour.plan import Plan, Strings, Term
+from sensorium.tour.plan import Asked, Plan, Strings, Term
 from sensorium.tour.tour import Tour, tour
 from tests.inference import folders, seq2seq
 from tests.tasks.test_translate import with_tokens
@@ -71,7 +71,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory, translator: Path, answerer: P
         terms=(Term("the cat", "cat", "猫"),),
         answerer=str(answerer),
         book=folder / "farm.jsonl.gz",
-        questions=("who sat by the horse?", "who ran?"),
+        questions=(Asked("who sat by the horse?", "the cat"), Asked("who ran?", "nobody at all")),
     )
 
 

@@ -88,12 +88,22 @@ def test_questions_are_answered_from_the_whole_book(tmp_path: Path, plan: Plan) 
     (table,) = tables(blocks)
     text = whole(plan.book)
     assert f"{len(text):,} characters" in said(blocks)
-    found = load(plan.answerer).answer(list(plan.questions), context=text)
+    found = load(plan.answerer).answer([question for question, _ in plan.questions], context=text)
     assert [row[:2] for row in table.rows] == [
-        [question, one.text] for question, one in zip(plan.questions, found, strict=True)
+        [question, one.text] for (question, _), one in zip(plan.questions, found, strict=True)
     ]
     for row in table.rows:
-        assert " ".join(row[1].split()) in row[3]
+        assert " ".join(row[1].split()) in row[4]
+
+
+def test_right_answers_are_told_from_wrong_ones(tmp_path: Path, plan: Plan) -> None:
+    (said_first, _) = load(plan.answerer).answer([asked.question for asked in plan.questions], context=whole(plan.book))
+    asked = (plan.questions[0]._replace(right=f"The {said_first.text}!"), plan.questions[1])
+    trip = Trip(tmp_path, replace(plan, questions=asked))
+    blocks = answer(trip)
+    assert [row[3] for row in tables(blocks)[0].rows] == ["yes", "nobody at all"]
+    assert "1 of these 2 answers are right" in said(blocks)
+    assert trip.numbers["answers_right"] == 0.5
 
 
 def test_a_book_is_all_documents_of_its_file() -> None:

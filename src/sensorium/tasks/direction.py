@@ -19,6 +19,7 @@ from sensorium.errors import InputError, unknown
 from sensorium.inference.engine import Seq2SeqEngine
 
 _T5 = "translation_"
+_OPTIONS = {"source": "--from", "target": "--to"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def _token(known: dict[str, str], code: str | None, role: str, engine: Seq2SeqEn
         raise InputError(
             f"the model translates into several languages and must be told which (known: {', '.join(sorted(known))})",
             where=engine.source,
-            fix=f'Give {role}=, for example {role}="{min(known)}"',
+            fix=f'Give {role}= ({_OPTIONS[role]}), for example "{min(known)}"',
         )
     found = next(iter(known)) if code is None else _find(known, code, role)
     token = engine.tokenizer.id(known[found])
@@ -120,7 +121,7 @@ def _prefix(tasks: dict[str, str], source: str | None, target: str | None) -> st
     if len(fitting) != 1:
         listed = ", ".join(f"{a} to {b}" for a, b in sorted(pairs))
         problem = "does not translate so" if not fitting else "translates in several directions and must be told which"
-        raise InputError(f"the model {problem} (known: {listed})", fix="Give source= and target=")
+        raise InputError(f"the model {problem} (known: {listed})", fix="Give source= and target= (--from and --to)")
     return pairs[fitting[0]]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from sensorium.data.readers import read_inputs
 from sensorium.data.sample import Ledger
 from sensorium.errors import CapabilityError, CheckpointError
+from sensorium.objectives.metrics import answer_match
 from sensorium.reports.blocks import Block, Table, Text
 from sensorium.results import Answer
 from sensorium.tasks.model import load
@@ -29,19 +30,22 @@ def answer(trip: Trip) -> Sequence[Block]:
         book = Passages(whole(plan.book))
     except (CheckpointError, CapabilityError) as error:
         return left_out(error)
-    found = lm.answer(list(plan.questions), context=book)
+    found = lm.answer([question for question, _ in plan.questions], context=book)
+    right = [answer_match(one.text, [wanted])[0] > 0 for one, (_, wanted) in zip(found, plan.questions, strict=True)]
     rows = [
-        [question, one.text, f"{one.score:.0%}", around(one, book.text)]
-        for question, one in zip(plan.questions, found, strict=True)
+        [question, one.text, f"{one.score:.0%}", "yes" if is_right else wanted, around(one, book.text)]
+        for (question, wanted), one, is_right in zip(plan.questions, found, right, strict=True)
     ]
+    trip.numbers["answers_right"] = sum(right) / len(right)
     return [
         Text(
             f"`sensorium answer {plan.answerer}` is asked about all of `{plan.book.name}`: {len(book.text):,} "
             f"characters in {len(book):,} passages. BM25 finds the passages that share most words with a question, and "
             "the model reads them and points at what it takes for the answer. It has not read the book before. It is "
-            "small and always answers: the score is the answer's share among the best 20."
+            f"small and always answers: {sum(right)} of these {len(right)} answers are right. Questions in the book's "
+            "own words fare best. The score is the answer's share among the best 20."
         ),
-        Table(["question", "answer", "score", "where it was found"], rows, numeric=[2]),
+        Table(["question", "answer", "score", "right", "where it was found"], rows, numeric=[2]),
     ]
 
 

@@ -27,6 +27,13 @@ class Term(NamedTuple):
     said: str
 
 
+class Asked(NamedTuple):
+    """A question, and the right answer."""
+
+    question: str
+    right: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """The settings of a tour."""
@@ -93,10 +100,11 @@ class Plan:
     answerer: str = "default:answer"
     book: Path = BUNDLED / "austen.jsonl.gz"
     """A file of text; all of it is the context of every question."""
-    questions: tuple[str, ...] = (
-        "Who is the owner of Pemberley?",
-        "Where do Mr. Woodhouse and his daughter Emma live?",
-        "Who was the eldest of the Bennet sisters?",
-        "How much did Captain Wentworth gain by his captures?",
-        "Where did Catherine Morland go with Mr. and Mrs. Allen?",
+    questions: tuple[Asked, ...] = (
+        Asked("When was Sir Walter Elliot born?", "1760"),
+        Asked("What was the only book that Sir Walter Elliot ever took up for his own amusement?", "the Baronetage"),
+        Asked("Where did the family of Dashwood live?", "Sussex"),
+        Asked("How many children had Mr. Morland?", "ten"),
+        Asked("Who is the owner of Pemberley?", "Mr. Darcy"),
+        Asked("Who lives at Rosings?", "Lady Catherine de Bourgh"),
     )
