@@ -22,7 +22,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names(home / "names.conll")
     for data, recipe, name, epochs in (
         ("qa.json", "answer-small", "qa", 2),
-        ("reviews.jsonl", "classify-small", "classes", 40),
+        ("reviews.jsonl", "classify-small", "classes", 150),
         ("names.conll", "tag-small", "tags", 20),
     ):
         done = shell(

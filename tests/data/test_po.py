@@ -31,8 +31,13 @@ def made(locale: str = "zh_CN") -> Catalog:
     catalogue.add("Not sure", "不确定", flags=["fuzzy"])
     catalogue.add("Later", "")
     catalogue.add("_Save", "保存(_S)")
-    forms = {"zh_CN": ("%d 个文件",), "fr": ("%d fichier", "%d fichiers"), "ru": ("%d файл", "%d файла", "%d файлов")}
-    catalogue.add(("%d file", "%d files"), forms[locale])
+    # French has two forms in some versions of CLDR, and a third one for millions in others.
+    forms = {
+        "zh_CN": ("%d 个文件",),
+        "fr": ("%d fichier", "%d fichiers", "%d fichiers"),
+        "ru": ("%d файл", "%d файла", "%d файлов"),
+    }
+    catalogue.add(("%d file", "%d files"), forms[locale][: catalogue.num_plurals])
     catalogue.add("translator-credits", "Somebody <a@b.c>")
     return catalogue
 

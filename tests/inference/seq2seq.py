@@ -34,7 +34,6 @@ def marian(**options: Any) -> Any:
 
 def bart(**options: Any) -> Any:
     ids = dict(bos_token_id=5, decoder_start_token_id=EOS, forced_bos_token_id=5, forced_eos_token_id=EOS)
-    torch.manual_seed(0)
     model = hf.BartForConditionalGeneration(hf.BartConfig(**_TWO | ids))
     model.generation_config.update(**options)
     return model

@@ -17,7 +17,7 @@ from sensorium.families.checkpoint import family_for, read_config, read_model, w
 from tests.parity.encoders import BARE, EVERY, MASKED, NAMES, PAD, TASKS, VOCAB, our_outputs, outputs
 from tests.parity.stock import MASKS, Stock, assert_same_tensors, made_once, mask, stock
 
-CLOSE = dict(atol=2e-5, rtol=1e-5)
+CLOSE = dict(atol=1e-4, rtol=1e-5)  # values reach 15; how fp32 rounds them depends on the processor
 
 
 @pytest.fixture(scope="module")

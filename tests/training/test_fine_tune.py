@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,8 @@ STOCK = {
     "tag-small": hf.AutoModelForTokenClassification,
 }
 BY_HEART = {
-    "answer-small": SHORT,
-    "classify-small": [*SHORT, "run.epochs=50", "optim.lr=1e-2"],
+    "answer-small": [*SHORT, "run.epochs=200", "batch.tokens=256"],
+    "classify-small": [*SHORT, "run.epochs=150", "optim.lr=1e-2"],
     "tag-small": [*SHORT, "run.epochs=20", "optim.lr=1e-2"],
 }
 FAMILIES = ["bert", "roberta", "distilbert", "modernbert"]
@@ -374,3 +375,16 @@ def test_balanced_classes_weigh_alike(given: Path, tmp_path: Path) -> None:
     recipe = load_recipe("classify-small", ["objective.class_weights=balanced", "run.held_out=0"])
     source = open_labelled(data, recipe, Given.open(given, recipe).tokenizer)
     assert build_head_objective(recipe, source)._weights.tolist() == pytest.approx([16 / (2 * 12), 16 / (2 * 4)])
+
+
+@pytest.mark.parametrize(("recipe", "kept"), [("answer-small", False), ("tag-small", False), ("classify-small", True)])
+def test_a_pooler_is_kept_where_something_reads_it(given: Path, tmp_path: Path, recipe: str, kept: bool) -> None:
+    pooled = shutil.copytree(given, tmp_path / "pooled")
+    hf.BertModel.from_pretrained(given).save_pretrained(pooled)
+    before = load_file(pooled / "model.safetensors")
+    data = MAKE[recipe](tmp_path)
+    train(data, recipe=recipe, init=pooled, out=tmp_path / "out", overrides=[*SHORT, "run.epochs=1", "optim.lr=0"],
+          show_progress=False)  # fmt: skip
+    after = {key: value for key, value in load_file(tmp_path / "out" / "model.safetensors").items() if "pooler" in key}
+    assert bool(after) is kept
+    assert all(torch.equal(before[key.removeprefix("bert.")], value) for key, value in after.items())

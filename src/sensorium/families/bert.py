@@ -140,7 +140,7 @@ def sized(
 
 
 def for_task(config: ModelConfig, task: Task, *, dropout: float | None = None) -> ModelConfig:
-    """The same encoder with the head of a task: over the pooler for classes of a sequence, without one for the rest.
+    """The same encoder with the head of a task, over the pooler for classes of a sequence.
 
     Args:
         config: the encoder.
@@ -148,7 +148,7 @@ def for_task(config: ModelConfig, task: Task, *, dropout: float | None = None) -
         dropout: before the outputs, in training; None takes the blocks'. There is none before spans.
     """
     rate = config.stack.blocks[0].dropout if dropout is None else float(dropout)
-    pooled = replace(config, pooler=task.kind == "classes", n_pair_classes=0)
+    pooled = replace(config, pooler=config.pooler or task.kind == "classes")
     return with_head(pooled, task, FeatureConfig(dropout=0.0 if task.kind == "spans" else rate), pooling="pooler")
 
 

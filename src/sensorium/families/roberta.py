@@ -95,7 +95,7 @@ def for_task(config: ModelConfig, task: Task, *, dropout: float | None = None) -
     features = FeatureConfig(dropout=0.0 if task.kind == "spans" else rate)
     if task.kind == "classes":
         features = FeatureConfig(transform="tanh", input_dropout=rate, dropout=rate)
-    return with_head(replace(config, pooler=False, n_pair_classes=0), task, features)
+    return with_head(config, task, features)
 
 
 def expresses(config: ModelConfig) -> bool:

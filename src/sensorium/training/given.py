@@ -111,8 +111,10 @@ class Given:
         return model
 
     def _config(self, task: Task) -> ModelConfig:
+        """A pooler goes where nothing reads it, as in the stock classes: else it would be saved as it came."""
         config: ModelConfig = self.family.for_task(self.encoder.config, task)
-        return config
+        reads = config.classes is not None and config.classes.pooling == "pooler"
+        return replace(config, pooler=config.pooler and reads)
 
     def _known(self, task: Task) -> dict[str, Tensor]:
         """Weights that stay: all but those of other labels."""
