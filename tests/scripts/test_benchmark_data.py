@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from benchmarks import data_parallel, data_qa
+from benchmarks import answer_data, data_parallel, data_qa
 from benchmarks.made_questions import made
 
 
@@ -92,3 +95,34 @@ def test_the_question_word_follows_from_the_answer(words: str, asked: str) -> No
         for question in article["paragraphs"][0]["qas"]
     ]  # fmt: skip
     assert any(question.startswith(f"{asked} ") for question in questions)
+
+
+@given(
+    st.text(" ab\n", max_size=2500),
+    st.text("abc", min_size=1, max_size=40),
+    st.text(" ab\n", max_size=2500),
+    st.integers(),
+)
+def test_a_piece_holds_its_answer_where_it_says(before: str, answer: str, after: str, seed: int) -> None:
+    context = before + answer + after
+    row = {"id": "q", "question": "?", "context": context, "answers": [{"text": answer, "answer_start": len(before)}]}
+    piece = answer_data._piece(row, random.Random(seed))
+    (found,) = piece["answers"]
+    assert found["text"] == answer
+    assert piece["context"][found["answer_start"] :].startswith(answer)
+    start = len(before) - found["answer_start"]
+    assert context[start:].startswith(piece["context"])
+    assert not start or context[start - 1].isspace()
+
+
+def test_passages_that_share_words_with_a_test_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    tested = {"context": "One two three four five six seven eight nine."}
+    passages = [
+        "A -- x one two three four five six seven, eight!",
+        "B -- two three four five six seven eight",
+        "C -- y",
+    ]
+    monkeypatch.setattr(
+        answer_data, "rows", lambda name: ({"passage": passage} for passage in [*passages, passages[2]])
+    )
+    assert answer_data._passages([tested]) == ["two three four five six seven eight", "y"]
