@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sensorium.errors import InputError
-from sensorium.files import DiskError, atomic_folder, disk_errors, read_json
+from sensorium.files import DiskError, atomic_folder, disk_errors, read_json, write_text
 from tests.cli.shell import tree
 
 
@@ -92,3 +92,10 @@ def test_json_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for name, phrase in (("", "Is a directory"), ("none", "No such file")):
         with pytest.raises(InputError, match=rf"{tmp_path / name}: {phrase}.*\. Check the path"):
             read_json(tmp_path / name)
+
+
+def test_a_name_with_a_zero_byte_is_refused_in_words(tmp_path: Path) -> None:
+    for write in (lambda path: write_text(path, "x"), lambda path: atomic_folder(path, ours=[]).__enter__()):
+        with pytest.raises(InputError, match=r"a\\x00b' is no path: it has a zero byte in it"):
+            write(f"{tmp_path}/a\0b")
+    assert not list(tmp_path.iterdir())

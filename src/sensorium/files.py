@@ -57,6 +57,7 @@ def disk_errors(path: StrPath) -> Iterator[None]:
         DiskError: the disk is full or may not be written.
         InputError: no such path can be made.
     """
+    refuse_impossible(path)
     try:
         yield
     except SensoriumError:
@@ -204,6 +205,16 @@ def replace_folder(part: Path, target: Path) -> None:
     finally:
         if old is not None:
             shutil.rmtree(old.parent, ignore_errors=True)
+
+
+def refuse_impossible(path: StrPath) -> None:
+    """Raise if no file system can have such a name.
+
+    Raises:
+        InputError: there is a zero byte in it.
+    """
+    if "\0" in str(path):
+        raise InputError(f"{str(path)!r} is no path: it has a zero byte in it", fix="Name a file or a folder")
 
 
 def refuse_existing(path: StrPath, *, force: bool = False) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sensorium.data.sample import Ledger
 from sensorium.errors import DataError, InputError
-from sensorium.files import StrPath
+from sensorium.files import StrPath, refuse_impossible
 
 
 def check_share(validation: float, seed: int) -> None:
@@ -29,8 +29,7 @@ def check_places(inputs: Sequence[StrPath], out: Path) -> None:
         InputError: it would.
     """
     for path in (*inputs, out):
-        if "\0" in str(path):
-            raise InputError(f"{str(path)!r} is no path: it has a zero byte in it", fix="Name a file or a folder")
+        refuse_impossible(path)
     place = out.resolve()
     for given in map(Path, inputs):
         source = given.resolve()
