@@ -34,12 +34,26 @@ def test_translations_are_measured_as_sacrebleu_measures_them(
     for measure, metric in zip(found, (sacrebleu.BLEU(tokenize=tokenize), sacrebleu.CHRF(word_order=2)), strict=True):
         stock = metric.corpus_score(outputs, [right], n_bootstrap=200)
         assert measure.value == stock.score
-        assert (measure.low, measure.high) == pytest.approx((stock._mean - stock._ci, stock._mean + stock._ci))
+        ends = max(0.0, stock._mean - stock._ci), min(100.0, stock._mean + stock._ci)
+        assert (measure.low, measure.high) == pytest.approx(ends, rel=1e-4)
         assert measure.signature == str(metric.get_signature())
     assert f"tok:{tokenize}" in found[0].signature
     assert "bs:200" in found[0].signature
     assert found[0].value == sacrebleu.corpus_bleu(outputs, [right], tokenize=tokenize).score
     assert [measure.n for measure in found] == [len(right)] * 2
+
+
+@pytest.mark.parametrize(
+    ("outputs", "right"),
+    [
+        (["打开文件", "CM", "退出现在的"], ["打开文件", "甲乙丙", "现在退出"]),
+        (["", "打开文件"], ["现在退出", "打开文件"]),
+        ([""], ["打开文件"]),
+    ],
+)
+def test_samples_of_which_some_have_no_score_are_measured(outputs: list[str], right: list[str]) -> None:
+    for measure in translation_measures(outputs, right, language="zh"):
+        assert 0 <= measure.low <= measure.value <= measure.high <= 100 or measure.value == 0
 
 
 def test_the_tokenizer_of_a_language() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+import time
 
 import bm25s
 import pytest
@@ -60,6 +61,16 @@ def test_passages_together_are_the_text_and_none_is_too_long(text: str, characte
     places = list(cut(text, characters))
     assert "".join(text[start:end] for start, end in places) == text
     assert all(0 < end - start <= characters for start, end in places)
+
+
+def test_a_sentence_without_end_is_cut_in_time_that_grows_with_it() -> None:
+    def seconds(words: int) -> float:
+        text, start = "word " * words, time.process_time()
+        assert sum(end - first for first, end in cut(text, 1200)) == len(text)
+        return time.process_time() - start
+
+    # Four times the text: at the square of its length it would be sixteen times as long.
+    assert seconds(1_600_000) < 10 * max(seconds(400_000), 0.01)
 
 
 def test_passages_end_where_sentences_do() -> None:

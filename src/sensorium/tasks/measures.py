@@ -10,6 +10,7 @@ takes the longest common piece. Intervals are of 95%, by bootstrap over sentence
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -47,18 +48,26 @@ def translation_measures(
         CapabilityError: `sacrebleu` is not installed.
     """
     metrics: Any = require("sacrebleu.metrics", extra="eval", purpose="measuring translations")
+    significance: Any = require("sacrebleu.significance", extra="eval", purpose="measuring translations")
     if not references or len(outputs) != len(references):
         raise InputError(f"{len(outputs)} translations are compared with {len(references)}", fix="Give as many of both")
     found = []
     for metric in (metrics.BLEU(tokenize=bleu_tokenizer(language)), metrics.CHRF(word_order=2)):
-        score = metric.corpus_score(list(outputs), [list(references)], n_bootstrap=samples)
-        middle, half = (score._mean, score._ci) if samples > 1 else (score.score, 0.0)
+        score = metric.corpus_score(list(outputs), [list(references)])
+        middle, half = float(score.score), 0.0
+        if samples > 1:
+            # As `corpus_score(n_bootstrap=...)` does, whose mean of scores fails where some are no NumPy numbers.
+            stats = metric._extract_corpus_statistics(list(outputs), [list(references)])
+            metric.n_bootstrap = samples
+            metric.seed, drawn = significance._bootstrap_resample(stats, metric, samples)
+            scores = sorted(float(one.score) for one in drawn)
+            middle, half = fmean(scores), (scores[-1 - samples // 40] - scores[samples // 40]) / 2
         found.append(
             Measure(
                 name=score.name,
                 value=float(score.score),
-                low=float(middle - half),
-                high=float(middle + half),
+                low=max(0.0, middle - half),
+                high=min(100.0, middle + half),
                 n=len(references),
                 signature=str(metric.get_signature()),
             )

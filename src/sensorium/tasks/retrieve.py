@@ -159,14 +159,14 @@ def _pieces(text: str, characters: int) -> Iterator[int]:
             yield len(line)
             continue
         for sentence in sentences(line):
-            rest = sentence
-            while len(rest) > characters:
-                spaces = list(_SPACE.finditer(rest, characters // 2, characters))
-                size = spaces[-1].end() if spaces else characters
+            at = 0  # a place, for to cut the rest off takes the square of the time
+            while len(sentence) - at > characters:
+                spaces = list(_SPACE.finditer(sentence, at + characters // 2, at + characters))
+                size = spaces[-1].end() - at if spaces else characters
                 yield size
-                rest = rest[size:]
-            if rest:
-                yield len(rest)
+                at += size
+            if at < len(sentence):
+                yield len(sentence) - at
 
 
 @torch.inference_mode()
