@@ -166,6 +166,10 @@ class Measure:
     """How it was computed, for those who want to compare."""
 
 
+_SHOWN = 3
+"""Problems that a table of measures names."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """How good a model is at a task."""
@@ -176,6 +180,8 @@ class Evaluation:
     """What the model gave, in the order of the data."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Rows of the data that were not used, by reason."""
+    problems: tuple[dict[str, str], ...] = ()
+    """What was wrong with rows, and where: the first thousand."""
 
     def __getitem__(self, name: str) -> Measure:
         """The measure of this name."""
@@ -193,6 +199,7 @@ class Evaluation:
             for measure in self.measures
         ]
         lines += [f"left out: {count:,} ({reason})" for reason, count in self.left_out.items()]
+        lines += [f"  {problem['where']}: {problem['reason']}" for problem in self.problems[:_SHOWN]]
         return "\n".join(lines)
 
 

@@ -101,6 +101,9 @@ def test_answers_are_those_of_the_model_and_left_out_questions_are_told(home: Pa
         "exact match", "F1", "has answer: exact match", "has answer: F1", "no answer: exact match",
     ]  # fmt: skip
     assert found.left_out == {"no answer matches the context": 1}
+    (problem,) = found.problems
+    assert "dev.json" in problem["where"]
+    assert f"\n  {problem['where']}: {problem['reason']}" in found.table()
     always = sm.evaluate(home / "qa", task="qa", data=home / "dev.json", options={"threshold": 1e9}, limit=2)
     assert all(always.outputs)
     assert len(always.outputs) == 2

@@ -88,14 +88,15 @@ def evaluate(
             raise _nothing(ledger, "question")
         given = _answers(opened, questions, chosen) if opened else answers_of_file(outputs or "", questions)
         expected = [[answer.text for answer in question.answers] for question in questions]
-        return Evaluation(task, answer_measures(given, expected, samples=samples, seed=seed), given, _left_out(ledger))
+        measures = answer_measures(given, expected, samples=samples, seed=seed)
+        return Evaluation(task, measures, given, _left_out(ledger), tuple(ledger.problems))
     pairs, way, ledger = _pairs(opened, paths, source, target, columns or {})
     pairs = pairs[:limit]
     if not pairs:
         raise _nothing(ledger, "pair")
     given = _translations(opened, pairs, way, chosen) if opened else lines_of_file(outputs or "", len(pairs))
     measures = translation_measures(given, [right for _, right in pairs], language=way[1], samples=samples)
-    return Evaluation(task, measures, given, _left_out(ledger))
+    return Evaluation(task, measures, given, _left_out(ledger), tuple(ledger.problems))
 
 
 def _pairs(
