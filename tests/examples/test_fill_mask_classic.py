@@ -6,13 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from sensorium.tasks.model import load
 from tests.inference.folders import bert, saved
 
 PROGRAM = Path(__file__).parents[2] / "examples" / "fill_mask_classic.py"
-BUNDLED = Path(__file__).parents[2] / "src" / "sensorium" / "assets" / "default" / "encoder"
 
 
 def run(*arguments: str) -> str:
@@ -25,6 +22,5 @@ def test_it_prints_what_fill_mask_gives(tmp_path) -> None:
     assert run(str(tmp_path)) == load(tmp_path).fill_mask("This is a [MASK] example.")[0].token
 
 
-@pytest.mark.skipif(not (BUNDLED / "config.json").is_file(), reason="the bundled encoder is not in this checkout")
 def test_it_prints_what_the_bundled_encoder_gives() -> None:
     assert run() == load("default:encoder").fill_mask("This is a [MASK] example.")[0].token
