@@ -42,9 +42,9 @@ def answer(trip: Trip) -> Sequence[Block]:
             f"`sensorium answer {plan.answerer}` is asked about all of `{plan.book.name}`: {len(book.text):,} "
             f"characters in {len(book):,} passages. BM25 finds the passages that share most words with a question, and "
             "the model reads them and points at what it takes for the answer. It has not read the book before. It is "
-            f"small and always answers: {sum(right)} of these {len(right)} answers are right. The questions were picked "
-            "to show both kinds, and those that it gets right use the book's own words: of others it gets most wrong. The "
-            "score is the answer's share among the best 20."
+            f"small and always answers: {sum(right)} of these {len(right)} answers are right. The questions were "
+            "picked to show both kinds, and those that it gets right use the book's own words: of others it gets most "
+            "wrong. The score is the answer's share among the best 20."
         ),
         Table(["question", "answer", "score", "right", "where it was found"], rows, numeric=[2]),
     ]
