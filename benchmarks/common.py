@@ -90,6 +90,10 @@ def threads() -> int:
 
 
 def _cpu() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return platform.processor() or platform.machine()

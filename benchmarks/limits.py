@@ -31,10 +31,16 @@ def rate(work: float, run: Callable[[], object], *, seconds: float = _SECONDS) -
 
 
 def gemm(dtype: torch.dtype, size: int = 2048) -> float:
-    """GFLOP/s of a square product."""
-    a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
-    out = torch.empty(size, size, dtype=dtype)
-    return rate(2 * size**3 / 1e9, lambda: torch.mm(a, b, out=out))
+    """GFLOP/s of a square product, on the GPU where there is one."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    a, b, out = (torch.randn(size, size, device=device).to(dtype) for _ in range(3))
+
+    def product() -> None:
+        torch.mm(a, b, out=out)
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return rate(2 * size**3 / 1e9, product)
 
 
 def reading(megabytes: int = 512) -> float:

@@ -19,7 +19,7 @@ _WARMUP = 2
 """Logged stretches of steps that are not counted."""
 
 
-def tokens_per_second(corpus: Path, recipe: Recipe) -> float:
+def tokens_per_second(corpus: Path, recipe: Recipe, *, compiled: bool = False) -> float:
     """Tokens a second, the median over the logged stretches of steps; the first two warm up."""
     import statistics
 
@@ -29,7 +29,7 @@ def tokens_per_second(corpus: Path, recipe: Recipe) -> float:
         raise ValueError(f"the recipe must run more than {_WARMUP * LOG_EVERY} steps")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        sm.train(corpus, recipe=recipe, out=out, show_progress=False)
+        sm.train(corpus, recipe=recipe, out=out, compile=compiled, show_progress=False)
         rows = [json.loads(line) for line in (out / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return statistics.median([row["tokens_per_second"] for row in rows if row["split"] == "train"][_WARMUP:])
 

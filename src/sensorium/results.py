@@ -229,6 +229,35 @@ class Translation:
 
 
 @dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of what was heard in a sound."""
+
+    start: float
+    """In seconds from the sound's begin."""
+    end: float
+    text: str
+    token_ids: tuple[int, ...]
+    """With those of times, where times were written."""
+    mean_logprob: float
+    """Mean natural log-probability of the tokens of the window that it was heard in."""
+    no_speech_prob: float
+    """How likely it is that nobody speaks in that window, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transcription:
+    """What was heard in a sound."""
+
+    text: str
+    segments: tuple[Segment, ...]
+    """Without times, one for all of it; none where nothing was heard."""
+    language: str | None
+    """Its code, told or detected; None of a model that knows no languages."""
+    duration: float = 0.0
+    """Of the sound, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One thing that `verify` compared."""
 

@@ -11,7 +11,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
-EXTRAS = ("transformers", "gguf", "tensorboard", "sentencepiece", "huggingface_hub", "pytest")
+EXTRAS = (
+    "transformers", "gguf", "tensorboard", "sentencepiece", "huggingface_hub", "soundfile", "soxr", "av", "sklearn",
+    "bm25s", "sacrebleu", "pytest",
+)  # fmt: skip
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 class Missing:

@@ -56,12 +56,12 @@ nn.Module.compile = eagerly
 plain = train(corpus, recipe="llama-tiny", out=out + "/plain", overrides=overrides)
 assert not compiled
 fast = train(corpus, recipe="llama-tiny", out=out + "/compiled", overrides=overrides, compile=True)
-assert compiled == ["FeedForward"], compiled
+assert compiled == ["Block"], compiled
 assert abs(fast.metrics["loss"] / plain.metrics["loss"] - 1) < 1e-4, (fast.metrics, plain.metrics)
 """
 
 
-def test_compile_compiles_the_feed_forward_networks_and_changes_no_result(
+def test_compile_compiles_the_blocks_and_changes_no_result(
     corpus: Corpus, small: list[str], tmp_path: Path
 ) -> None:
     # In a process of its own: torch.compile cannot trace the type checks that tests run with.

@@ -245,12 +245,12 @@ def eagerly(module, **options):  # the default back-end needs a C++ compiler on 
 nn.Module.compile = eagerly
 plain = train(corpus, recipe="translate-tiny", out=out + "/plain", overrides=overrides)
 fast = train(corpus, recipe="translate-tiny", out=out + "/compiled", overrides=overrides, compile=True)
-assert compiled == ["FeedForward"] * 2, compiled
+assert compiled == ["Block"] * 2, compiled
 assert abs(fast.metrics["loss"] / plain.metrics["loss"] - 1) < 1e-3, (fast.metrics, plain.metrics)
 """
 
 
-def test_compile_compiles_the_feed_forward_networks_of_both_stacks(one_way: ParallelCorpus, tmp_path: Path) -> None:
+def test_compile_compiles_the_blocks_of_both_stacks(one_way: ParallelCorpus, tmp_path: Path) -> None:
     # In a process of its own: torch.compile cannot trace the type checks that tests run with.
     command = [sys.executable, "-c", COMPILED, str(one_way.folder), str(tmp_path), *SMALL]
     done = subprocess.run(command, check=False, capture_output=True, text=True)

@@ -26,6 +26,7 @@ from sensorium.cli.score import score
 from sensorium.cli.tag import tag
 from sensorium.cli.tour import tour
 from sensorium.cli.train import train
+from sensorium.cli.transcribe import transcribe
 from sensorium.cli.translate import translate
 from sensorium.cli.verify import verify
 from sensorium.errors import InputError, SensoriumError
@@ -41,7 +42,7 @@ _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 """Click's, which Typer brings along under a name of its own."""
 _OUTPUT = "standard output"
 for verb in (
-    prepare, train, recipes, fill, generate, translate, backtranslate,
+    prepare, train, recipes, fill, generate, translate, backtranslate, transcribe,
     score, classify, tag, answer, evaluate, verify, tour,
 ):  # fmt: skip
     app.command()(verb)

@@ -28,7 +28,7 @@ def train(
     ] = None,
     columns: Annotated[str | None, typer.Option(help="Columns with unusual names, e.g. text=body,label=stars.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
-    compile: Annotated[bool, typer.Option("--compile", help="Compile the feed-forward networks.")] = False,
+    compile: Annotated[bool, typer.Option("--compile", help="Compile the blocks.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train a model on a corpus, or a given one on questions, labelled texts or tagged sentences."""

@@ -2,7 +2,8 @@
 
 `eager` is the formula itself: the reference that the tests hold the others to, and the only one that returns
 the probabilities. `sdpa` is PyTorch's fused operator, `flex` FlexAttention, `varlen` runs packed documents one
-by one with no padding (PyTorch's varlen kernel on CUDA in half precision, one fused call a document elsewhere).
+by one with no padding (PyTorch's varlen kernel on CUDA in half precision, one fused call a document on a CPU, documents
+of like lengths padded to one elsewhere).
 
 `auto` chooses by the request; a back-end asked for by name serves the request or raises, and never falls back.
 A query that may see no key at all (left padding) gives zeros in every back-end.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 import torch
@@ -23,6 +24,7 @@ from torch import Tensor
 from sensorium.core.documents import attend_documents
 from sensorium.core.mask import MaskSpec
 from sensorium.core.pack import restart
+from sensorium.core.padded import attend_padded
 from sensorium.errors import CapabilityError, EngineError
 
 _SHORT = 512
@@ -165,6 +167,15 @@ def _varlen(q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, bias: Bi
     half = q.dtype in (torch.float16, torch.bfloat16)
     if q.is_cuda and half and dropout_p == 0.0 and bias is None and _has_varlen_kernel():
         return _varlen_kernel(q, k, v, spec, spec.lengths, scale)
+    if q.device.type != "cpu":
+        return attend_padded(
+            q,
+            k,
+            v,
+            spec=spec,
+            bias=bias,
+            attend=lambda qi, ki, vi, alone, corner: _sdpa(qi, ki, vi, alone, scale, corner, dropout_p),
+        )
     return _one_by_one(q, k, v, spec, spec.lengths, scale, bias, dropout_p)
 
 
@@ -233,7 +244,14 @@ def _varlen_kernel(q: Queries, k: Keys, v: Keys, spec: MaskSpec, lengths: tuple[
     return out.transpose(0, 1)[None]
 
 
+@lru_cache(maxsize=16)
 def _starts(lengths: tuple[int, ...], device: torch.device) -> Tensor:
+    """The same for all layers of a pass."""
+    with torch.inference_mode(False):
+        return _cumulated(lengths, device)
+
+
+def _cumulated(lengths: tuple[int, ...], device: torch.device) -> Tensor:
     sizes = torch.tensor(lengths, dtype=torch.int32, device=device)
     return F.pad(sizes.cumsum(0, dtype=torch.int32), (1, 0))
 
@@ -249,6 +267,11 @@ def _flex(q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, bias: Bias
 
     if dropout_p or bias is not None:
         raise CapabilityError("attention back-end 'flex' takes neither dropout nor a bias", fix="Use 'auto' or 'sdpa'")
+    if q.is_cuda and q.shape[3] < 16:
+        raise CapabilityError(
+            f"attention back-end 'flex' takes heads of 16 dimensions or more on a GPU, not {q.shape[3]}",
+            fix="Use 'auto'",
+        )
     if not q.is_cuda and torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v)):
         raise CapabilityError("attention back-end 'flex' has no backward pass on a CPU", fix="Use 'auto' or 'sdpa'")
     block_mask = create_block_mask(

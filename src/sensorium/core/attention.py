@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -52,6 +54,8 @@ class Attention(nn.Module):
        └─ v ─ kv heads ─────────────────── (cache) ─┘
     """
 
+    attend: Callable[..., tuple[Tensor, Tensor | None]] = staticmethod(attend)
+
     def __init__(self, config: AttentionConfig, dim: int, layer: int) -> None:
         super().__init__()
         self.config = config
@@ -76,7 +80,7 @@ class Attention(nn.Module):
         if run.cache is not None:
             k, v = run.cache.update(self.layer, k, v)
         keep = run.capture is not None and run.capture.probabilities
-        attended, probs = attend(
+        attended, probs = self.attend(
             q,
             k,
             v,
@@ -91,6 +95,11 @@ class Attention(nn.Module):
             run.capture.attention.append(probs)
         out: Tensor = self.dropout(self.out(attended.transpose(1, 2).flatten(2)))
         return out
+
+    def keep_out_of_graphs(self) -> None:
+        """Before a block is compiled: packed documents have other lengths in every batch, and attention to them would
+        be compiled anew each time."""
+        self.attend = torch.compiler.disable(attend)  # type: ignore[no-untyped-call]
 
     def _heads(self, x: Float[Tensor, "batch seq width"]) -> Float[Tensor, "batch heads seq head_dim"]:
         return x.view(*x.shape[:-1], -1, self.config.head_dim).transpose(1, 2)

@@ -180,11 +180,10 @@ class TokenEmbedConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StackConfig:
-    """Embeddings and blocks: everything of a model but its heads."""
+class TrunkConfig:
+    """Blocks and what they share: a stack but for its embeddings."""
 
     dim: int
-    embed: TokenEmbedConfig
     blocks: tuple[BlockConfig, ...]
     causal: bool
     rotary: RotaryPosition | None = None
@@ -195,6 +194,13 @@ class StackConfig:
     final_norm: NormConfig | None = None
     out_dropout: float = 0.0
     """On what the stack gives, in training (T5)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StackConfig(TrunkConfig):
+    """Token embeddings and blocks: everything of a model of text but its heads."""
+
+    embed: TokenEmbedConfig
 
     @property
     def context(self) -> int | None:

@@ -11,23 +11,28 @@ from sensorium.core.config import (
     ModelConfig,
     NormConfig,
     StackConfig,
+    TrunkConfig,
 )
 
 
 def parameters(config: ModelConfig | EncoderDecoderConfig) -> int:
     """Trained numbers in the model; tied matrices count once."""
     if isinstance(config, EncoderDecoderConfig):
-        total = _stack(config.encoder) + _stack(config.decoder) + _head(config.language, config.decoder)
+        total = (
+            stack_parameters(config.encoder)
+            + stack_parameters(config.decoder)
+            + head_parameters(config.language, config.decoder)
+        )
         return total - (config.decoder.embed.vocab_size * config.decoder.dim if config.shared else 0)
-    dim, total = config.stack.dim, _stack(config.stack)
+    dim, total = config.stack.dim, stack_parameters(config.stack)
     if config.pooler:
         total += dim * dim + dim
     if config.n_pair_classes:
         total += config.n_pair_classes * (dim + 1)
     total += _outputs(config) * (dim + 1)
     if config.features.transform:
-        total += dim * dim + dim * config.features.bias + _norm(config.features.norm, dim)
-    return total + (_head(config.language, config.stack) if config.language is not None else 0)
+        total += dim * dim + dim * config.features.bias + norm_parameters(config.features.norm, dim)
+    return total + (head_parameters(config.language, config.stack) if config.language is not None else 0)
 
 
 def forward_flops(
@@ -47,9 +52,9 @@ def forward_flops(
     """
     if isinstance(config, EncoderDecoderConfig):
         read = length if source_length is None else source_length
-        total = _stack_flops(config.decoder, length, read) + _stack_flops(config.encoder, read) * read / length
+        total = trunk_flops(config.decoder, length, read) + trunk_flops(config.encoder, read) * read / length
         return total + logits * _head_flops(config.language, config.decoder)
-    dim, total = config.stack.dim, _stack_flops(config.stack, length)
+    dim, total = config.stack.dim, trunk_flops(config.stack, length)
     if config.language is not None:
         total += logits * _head_flops(config.language, config.stack)
     transform = dim * dim if config.features.transform else 0
@@ -61,8 +66,9 @@ def forward_flops(
     return total
 
 
-def _stack_flops(stack: StackConfig, length: int, source_length: int = 0) -> float:
-    """Of the blocks, a token; of cross-attention, with the token's share in the keys and values of the source."""
+def trunk_flops(stack: TrunkConfig, length: int, source_length: int = 0) -> float:
+    """Floating-point operations of the blocks, a token; of cross-attention, with the token's share in the keys and
+    values of the source."""
     dim, total = stack.dim, 0.0
     for block in stack.blocks:
         attention, cross = block.attention, block.cross
@@ -109,41 +115,50 @@ def _feedforward_matrices(block: BlockConfig, dim: int) -> int:
     return (3 if block.feedforward.gated else 2) * dim * block.feedforward.width
 
 
-def _stack(stack: StackConfig) -> int:
+def stack_parameters(stack: StackConfig) -> int:
+    """Trained numbers of a stack of text."""
     dim, embed = stack.dim, stack.embed
-    total = embed.vocab_size * dim + embed.n_types * dim + _norm(embed.norm, dim)
+    total = embed.vocab_size * dim + embed.n_types * dim + norm_parameters(embed.norm, dim)
     if isinstance(embed.position, LearnedPosition):
         total += (embed.position.size + embed.position.offset) * dim
-    if stack.relative is not None:
-        total += stack.relative.buckets * stack.blocks[0].attention.n_heads
-    return total + sum(_block(block, dim) for block in stack.blocks) + _norm(stack.final_norm, dim)
+    return total + trunk_parameters(stack)
 
 
-def _head(head: LanguageHeadConfig, stack: StackConfig) -> int:
+def trunk_parameters(trunk: TrunkConfig) -> int:
+    """Trained numbers of a stack but for its embeddings."""
+    total = norm_parameters(trunk.final_norm, trunk.dim)
+    if trunk.relative is not None:
+        total += trunk.relative.buckets * trunk.blocks[0].attention.n_heads
+    return total + sum(_block(block, trunk.dim) for block in trunk.blocks)
+
+
+def head_parameters(head: LanguageHeadConfig, stack: StackConfig) -> int:
+    """Trained numbers of a language head over a stack."""
     dim, vocabulary = stack.dim, stack.embed.vocab_size
     total = (0 if head.tied else vocabulary * dim) + (vocabulary if head.bias else 0)
     total += dim * dim + dim * head.transform_bias if head.transform else 0
-    return total + _norm(head.norm, dim)
+    return total + norm_parameters(head.norm, dim)
 
 
 def _attention(attention: AttentionConfig, dim: int) -> int:
     heads, kv_heads = attention.n_heads * attention.head_dim, attention.n_kv_heads * attention.head_dim
     total = _attention_matrices(attention, dim)
     total += heads * attention.q_bias + kv_heads * (attention.k_bias + attention.v_bias) + dim * attention.out_bias
-    return total + 2 * _norm(attention.qk_norm, attention.head_dim)
+    return total + 2 * norm_parameters(attention.qk_norm, attention.head_dim)
 
 
 def _block(block: BlockConfig, dim: int) -> int:
     feedforward = block.feedforward
     total = _attention(block.attention, dim) + _feedforward_matrices(block, dim)
     if block.cross is not None:
-        total += _attention(block.cross, dim) + _norm(block.norm, dim)
+        total += _attention(block.cross, dim) + norm_parameters(block.norm, dim)
     if feedforward.bias:
         total += (2 if feedforward.gated else 1) * feedforward.width + dim
-    return total + (1 + block.attention_norm) * _norm(block.norm, dim)
+    return total + (1 + block.attention_norm) * norm_parameters(block.norm, dim)
 
 
-def _norm(norm: NormConfig | None, dim: int) -> int:
+def norm_parameters(norm: NormConfig | None, dim: int) -> int:
+    """Trained numbers of a norm."""
     if norm is None:
         return 0
     return 2 * dim if norm.kind == "layernorm" and norm.bias else dim

@@ -9,7 +9,6 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from sensorium.core.attend import attend
 from sensorium.core.attention import Attention, Pass
 from sensorium.core.cache import CrossMemory, KeyValue
 from sensorium.core.linear import for_products
@@ -41,7 +40,7 @@ class CrossAttention(Attention):
         else:
             k, v = self.keys_values(source.read)
         keep = run.capture is not None and run.capture.probabilities
-        attended, probs = attend(
+        attended, probs = self.attend(
             _beside(q, len(k)),
             k,
             v,

@@ -36,12 +36,12 @@ class TokenEmbed(nn.Module):
 
     def forward(
         self,
-        ids: Int[Tensor, "batch seq"],
+        ids: Int[Tensor, "batch seq"] | Float[Tensor, "batch seq dim"],
         positions: Int[Tensor, "batch seq"],
         types: Int[Tensor, "batch seq"] | None = None,
     ) -> Float[Tensor, "batch seq dim"]:
-        """Embed; without `types` every token is of type 0."""
-        x: Tensor = self.tokens(ids)
+        """Embed; without `types` every token is of type 0. Vectors take the place of the tokens' own."""
+        x: Tensor = ids if ids.is_floating_point() else self.tokens(ids)
         if self.config.scale != 1.0:
             x = x * self.config.scale
         if self.types is not None:

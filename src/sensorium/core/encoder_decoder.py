@@ -15,7 +15,7 @@ from sensorium.core.attend import Backend
 from sensorium.core.attention import Source
 from sensorium.core.cache import CrossMemory, KVCache
 from sensorium.core.capture import Capture
-from sensorium.core.config import EncoderDecoderConfig
+from sensorium.core.config import EncoderDecoderConfig, LanguageHeadConfig, StackConfig
 from sensorium.core.cross import CrossAttention
 from sensorium.core.head import LanguageHead, LanguageInputs
 from sensorium.core.mask import MaskSpec
@@ -27,19 +27,89 @@ Lengths = tuple[int, ...]
 Valid = Bool[Tensor, "batch seq"]
 
 
-class EncoderDecoder(nn.Module):
+class Writer(nn.Module):
+    """A causal stack that attends to what some encoder read, and a language head over it: the half that all
+    encoder-decoders share, whatever sense the encoder is of.
+
+    Args:
+        encoder: reads the source.
+        decoder: the stack; all its blocks have cross-attention.
+        language: the head.
+        tokens: the embedding of another stack, which the decoder reads too.
+    """
+
+    encoder: nn.Module
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: StackConfig,
+        language: LanguageHeadConfig,
+        *,
+        tokens: nn.Embedding | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = Stack(decoder, tokens=tokens)
+        self.language = LanguageHead(language, decoder.dim, decoder.embed.vocab_size)
+
+    def memory(self, hidden: Hidden, valid: Valid | None = None) -> CrossMemory:
+        """What the decoder's cross-attention reads at every step, of the encoder's hidden states."""
+        crosses = [block.cross for block in self.decoder.blocks]
+        pairs = [cross.keys_values(hidden) for cross in crosses if isinstance(cross, CrossAttention)]
+        return CrossMemory([k.contiguous() for k, _ in pairs], [v.contiguous() for _, v in pairs], valid)
+
+    def decode(
+        self,
+        ids: Ids,
+        *,
+        memory: CrossMemory,
+        cache: KVCache,
+        valid: Bool[Tensor, "batch keys"] | None = None,
+        tree: Tree | None = None,
+        backend: Backend = "auto",
+        capture: Capture | None = None,
+    ) -> Hidden:
+        """Hidden states of the next tokens of each target.
+
+        Args:
+            ids: the new tokens. Rows may be a multiple of the memory's, the rows of one source adjacent.
+            memory: what was read.
+            cache: the targets' past; the new tokens are added to it.
+            valid: False at padding of the targets; covers the cached tokens too.
+            tree: see `Stack.forward`.
+            backend: see `attend`.
+            capture: filled with what is asked of it.
+        """
+        source = Source(memory.spec, memory)
+        return self.decoder(  # type: ignore[no-any-return]
+            ids, valid=valid, cache=cache, source=source, tree=tree, backend=backend, capture=capture
+        )
+
+    def language_inputs(self, hidden: Float[Tensor, "*rows dim"]) -> LanguageInputs:
+        """Features, output matrix and bias whose product are the logits: for losses that fuse the product."""
+        head = self.language
+        return head.features(hidden), head.matrix(self.decoder.embed.tokens.weight), head.bias
+
+    def logits(self, hidden: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows vocab"]:
+        """Next-token logits of the decoder's hidden states handed in."""
+        return self.language(hidden, self.decoder.embed.tokens.weight)  # type: ignore[no-any-return]
+
+
+class EncoderDecoder(Writer):
     """Two stacks and a language head over the second.
 
     `shared` in the configuration: the decoder's embedding is the encoder's, the same module; a tied output is a third
     use of its matrix.
     """
 
+    encoder: Stack
+
     def __init__(self, config: EncoderDecoderConfig) -> None:
-        super().__init__()
+        encoder = Stack(config.encoder)
+        tokens = encoder.embed.tokens if config.shared else None
+        super().__init__(encoder, config.decoder, config.language, tokens=tokens)
         self.config = config
-        self.encoder = Stack(config.encoder)
-        self.decoder = Stack(config.decoder, tokens=self.encoder.embed.tokens if config.shared else None)
-        self.language = LanguageHead(config.language, config.decoder.dim, config.decoder.embed.vocab_size)
 
     def forward(
         self,
@@ -118,48 +188,6 @@ class EncoderDecoder(nn.Module):
             backend=backend,
         )
         return pad_back(packed, valid)
-
-    def memory(self, hidden: Hidden, valid: Valid | None = None) -> CrossMemory:
-        """What the decoder's cross-attention reads at every step, of the encoder's hidden states."""
-        crosses = [block.cross for block in self.decoder.blocks]
-        pairs = [cross.keys_values(hidden) for cross in crosses if isinstance(cross, CrossAttention)]
-        return CrossMemory([k.contiguous() for k, _ in pairs], [v.contiguous() for _, v in pairs], valid)
-
-    def decode(
-        self,
-        ids: Ids,
-        *,
-        memory: CrossMemory,
-        cache: KVCache,
-        valid: Bool[Tensor, "batch keys"] | None = None,
-        tree: Tree | None = None,
-        backend: Backend = "auto",
-        capture: Capture | None = None,
-    ) -> Hidden:
-        """Hidden states of the next tokens of each target.
-
-        Args:
-            ids: the new tokens. Rows may be a multiple of the memory's, the rows of one source adjacent.
-            memory: what was read.
-            cache: the targets' past; the new tokens are added to it.
-            valid: False at padding of the targets; covers the cached tokens too.
-            tree: see `Stack.forward`.
-            backend: see `attend`.
-            capture: filled with what is asked of it.
-        """
-        source = Source(memory.spec, memory)
-        return self.decoder(  # type: ignore[no-any-return]
-            ids, valid=valid, cache=cache, source=source, tree=tree, backend=backend, capture=capture
-        )
-
-    def language_inputs(self, hidden: Float[Tensor, "*rows dim"]) -> LanguageInputs:
-        """Features, output matrix and bias whose product are the logits: for losses that fuse the product."""
-        head = self.language
-        return head.features(hidden), head.matrix(self.decoder.embed.tokens.weight), head.bias
-
-    def logits(self, hidden: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows vocab"]:
-        """Next-token logits of the decoder's hidden states handed in."""
-        return self.language(hidden, self.decoder.embed.tokens.weight)  # type: ignore[no-any-return]
 
     def _packs(self, backend: Backend, source_valid: Tensor | None, target_valid: Tensor | None) -> bool:
         """Whether a padded batch is to be packed, which pairs sources with targets by their order: each needs one."""

@@ -20,7 +20,7 @@ from sensorium.core.config import EncoderDecoderConfig, ModelConfig
 from sensorium.core.encoder_decoder import EncoderDecoder
 from sensorium.core.head import Features, LanguageHead, LanguageInputs, first_or_mean
 from sensorium.core.linear import Linear
-from sensorium.core.pack import lengths_of, pad_back, unpad
+from sensorium.core.speech import SpeechConfig, SpeechToText
 from sensorium.core.stack import Hidden, Ids, Stack
 from sensorium.errors import ConfigError
 
@@ -52,27 +52,10 @@ class Encoder(nn.Module):
         backend: Backend = "auto",
         capture: Capture | None = None,
     ) -> Hidden:
-        """Hidden states; zeros at padding. A padded batch is packed around the stack, unless what happens inside
-        is to be captured or a back-end that needs the padded form is asked for by name."""
-        packs = backend in ("auto", "varlen")
-        if valid is None or capture is not None or not packs or not self.stack.may_unpad(valid):
-            return self.stack(  # type: ignore[no-any-return]
-                ids,
-                types=types,
-                valid=valid,
-                lengths=lengths,
-                positions=positions,
-                backend=backend,
-                capture=capture,
-            )
-        packed = self.stack(
-            unpad(ids, valid),
-            types=None if types is None else unpad(types, valid),
-            positions=None if positions is None else unpad(positions, valid),
-            lengths=lengths_of(valid),
-            backend=backend,
+        """Hidden states; zeros at padding. A padded batch is packed around the stack; see `Stack.read`."""
+        return self.stack.read(
+            ids, types=types, valid=valid, lengths=lengths, positions=positions, backend=backend, capture=capture
         )
-        return pad_back(packed, valid)
 
     def language_inputs(self, hidden: Float[Tensor, "*rows dim"]) -> LanguageInputs:
         """Features, output matrix and bias whose product are the logits: for losses that fuse the product."""
@@ -188,6 +171,7 @@ class Decoder(nn.Module):
 
 
 Transformer = Encoder | Decoder | EncoderDecoder
+"""A model of text."""
 AnyConfig = ModelConfig | EncoderDecoderConfig
 
 
@@ -195,11 +179,15 @@ AnyConfig = ModelConfig | EncoderDecoderConfig
 def build(config: ModelConfig) -> Encoder | Decoder: ...
 @overload
 def build(config: EncoderDecoderConfig) -> EncoderDecoder: ...
-def build(config: AnyConfig) -> Transformer:
+@overload
+def build(config: SpeechConfig) -> SpeechToText: ...
+def build(config: AnyConfig | SpeechConfig) -> Transformer | SpeechToText:
     """The model of a configuration: of two stacks an encoder-decoder; of one, a decoder if it is causal, an encoder
     otherwise."""
     if isinstance(config, EncoderDecoderConfig):
         return EncoderDecoder(config)
+    if isinstance(config, SpeechConfig):
+        return SpeechToText(config)
     return Decoder(config) if config.stack.causal else Encoder(config)
 
 

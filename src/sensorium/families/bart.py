@@ -233,7 +233,7 @@ SECOND_NAMES = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens
 
 def stack_rows() -> list[Row]:
     """The table of the blocks of both stacks and the output's bias; Marian's is the same."""
-    rows = [row("final_logits_bias", "language.bias", leading=True)]
+    rows = [row("final_logits_bias", "language.bias", leading=1)]
     for side in _SIDES:
         theirs, ours = f"model.{side}.layers.{{layer}}", f"{side}.blocks.{{layer}}"
         rows += [

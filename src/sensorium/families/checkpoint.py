@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from sensorium.core.config import EncoderDecoderConfig
-from sensorium.core.model import AnyConfig, Encoder, Transformer, build, stacks
+from sensorium.core.encoder_decoder import Writer
+from sensorium.core.model import AnyConfig, Encoder, Transformer, build
+from sensorium.core.speech import SpeechConfig, SpeechToText
 from sensorium.errors import CapabilityError, CheckpointError, InputError, SensoriumError
-from sensorium.families import FAMILIES, ONE_STACK, TWO_STACKS
+from sensorium.families import FAMILIES, ONE_STACK, SENSES, SPEECH, TWO_STACKS
 from sensorium.families.hf_config import HFConfig, check, refuse_quantised
 from sensorium.families.keymap import Tensors
 from sensorium.files import StrPath, disk_errors, read_json, write_json
 
+ModelT = TypeVar("ModelT", bound=nn.Module)
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _ANEW = "Copy or download the model anew"
@@ -38,20 +42,27 @@ _KEPT = ("task_specific_params", "prefix")
 """Settings of config.json that say how to use a model, and nothing of what it is."""
 _GENERATION = (
     "max_length", "max_new_tokens", "min_length", "num_beams", "length_penalty", "early_stopping", "bad_words_ids",
-    "suppress_tokens", "no_repeat_ngram_size", "repetition_penalty", "do_sample", "temperature", "top_k", "top_p",
+    "suppress_tokens", "begin_suppress_tokens", "forced_decoder_ids", "no_repeat_ngram_size", "repetition_penalty",
+    "do_sample", "temperature", "top_k", "top_p",
 )  # fmt: skip
 """Settings of generation_config.json that stood in config.json in older days."""
+_ModelT = TypeVar("_ModelT")
 
 
 @dataclass(frozen=True, eq=False)
-class LoadedModel:
+class Loaded(Generic[_ModelT]):
     """A model and the configuration that it came with."""
 
-    model: Transformer
+    model: _ModelT
     config: HFConfig
     architecture: str
     generation: HFConfig = field(default_factory=dict)
     """generation_config.json, where there is one."""
+
+
+LoadedModel = Loaded[Transformer]
+"""A model of text."""
+LoadedSpeech = Loaded[SpeechToText]
 
 
 def read_config(folder: StrPath) -> HFConfig:
@@ -70,35 +81,75 @@ def read_config(folder: StrPath) -> HFConfig:
 
 def family_of(config: HFConfig) -> ModuleType | None:
     """The family that reads this configuration, or None: then only the `transformers` engine can."""
-    architecture = _architecture(config)
-    for family in FAMILIES:
+    return family_among(FAMILIES, config)
+
+
+def family_among(families: Sequence[ModuleType], config: HFConfig) -> ModuleType | None:
+    """The one of these families that reads this configuration, or None."""
+    architecture = architecture_of(config)
+    for family in families:
         if config.get("model_type") in family.MODEL_TYPES and architecture in family.ARCHITECTURES:
             return family
     return None
 
 
 def read_model(folder: StrPath, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> LoadedModel:
-    """Read a model folder.
+    """Read the folder of a model of text.
 
     Raises:
         InputError: there is no model in it.
         CheckpointError: files are missing or corrupt, or do not fit each other.
-        CapabilityError: the core does not know its family or a feature of it.
+        CapabilityError: the core does not know its family or a feature of it, or it is no model of text.
     """
-    folder = Path(folder)
-    config, generation = read_config(folder), folder / "generation_config.json"
-    loaded = assemble(config, read_tensors(folder), dtype=dtype, device=device, where=str(folder))
-    return replace(loaded, generation=read_json(generation)) if generation.is_file() else loaded
+    return _of_text(_read_folder(Path(folder), dtype, device), str(folder))
+
+
+def read_speech(folder: StrPath, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> LoadedSpeech:
+    """Read the folder of a model that writes down speech.
+
+    Raises:
+        InputError: there is no model in it.
+        CheckpointError: files are missing or corrupt, or do not fit each other.
+        CapabilityError: the core does not know its family or a feature of it, or it is no model of speech.
+    """
+    loaded = _read_folder(Path(folder), dtype, device)
+    if not isinstance(loaded.model, SpeechToText):
+        raise CapabilityError("the model reads no speech", where=str(folder), fix="Name a Whisper folder")
+    return Loaded(loaded.model, loaded.config, loaded.architecture, loaded.generation)
 
 
 def assemble(config: HFConfig, tensors: Tensors, *, dtype: torch.dtype, device: str, where: str) -> LoadedModel:
-    """A model of their configuration and their tensors.
+    """A model of text, of their configuration and their tensors.
 
     Raises:
         CheckpointError: they do not fit each other.
-        CapabilityError: the core does not know the family or a feature of it.
+        CapabilityError: the core does not know the family or a feature of it, or it is no model of text.
     """
-    family, architecture = family_of(config), _architecture(config)
+    return _of_text(_assemble(config, tensors, dtype=dtype, device=device, where=where), where)
+
+
+def _of_text(loaded: Loaded[Transformer | SpeechToText], where: str) -> LoadedModel:
+    if isinstance(loaded.model, SpeechToText):
+        raise CapabilityError("the model reads speech, not text", where=where, fix="Load it, and call its transcribe")
+    return Loaded(loaded.model, loaded.config, loaded.architecture, loaded.generation)
+
+
+def _read_folder(folder: Path, dtype: torch.dtype, device: str) -> Loaded[Transformer | SpeechToText]:
+    config, generation = read_config(folder), folder / "generation_config.json"
+    loaded = _assemble(config, read_tensors(folder), dtype=dtype, device=device, where=str(folder))
+    return replace(loaded, generation=read_json(generation)) if generation.is_file() else loaded
+
+
+def _assemble(
+    config: HFConfig, tensors: Tensors, *, dtype: torch.dtype, device: str, where: str
+) -> Loaded[Transformer | SpeechToText]:
+    family, architecture = family_of(config), architecture_of(config)
+    if family_among(SENSES, config) is not None:
+        raise CapabilityError(
+            f"{architecture} reads pictures or sounds, or tells how close they are to texts",
+            where=where,
+            fix="Read it with sensorium.families.senses.read_senses",
+        )
     if family is None:
         known = ", ".join(name for family in FAMILIES for name in family.ARCHITECTURES)
         raise CapabilityError(
@@ -107,6 +158,27 @@ def assemble(config: HFConfig, tensors: Tensors, *, dtype: torch.dtype, device: 
             where=where,
             fix="Open it with engine='transformers'",
         )
+    model = filled(family, config, tensors, build=build, dtype=dtype, device=device, where=where)
+    return Loaded(model, config, architecture)
+
+
+def filled(
+    family: ModuleType,
+    config: HFConfig,
+    tensors: Tensors,
+    *,
+    build: Callable[[Any], ModelT],
+    dtype: torch.dtype,
+    device: str,
+    where: str,
+) -> ModelT:
+    """The model that `build` makes of a family's configuration, with its tensors; in evaluation.
+
+    Raises:
+        CheckpointError: they do not fit each other.
+        CapabilityError: the core does not know a feature of it.
+    """
+    architecture = architecture_of(config)
     stated_in = str(Path(where) / "config.json") if Path(where).is_dir() else where
     try:
         check(config)
@@ -124,8 +196,11 @@ def assemble(config: HFConfig, tensors: Tensors, *, dtype: torch.dtype, device: 
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
     state = family.keymap(ours, architecture).to_ours(tensors, shapes, where=where)
     state = {name: tensor.to(device=device, dtype=dtype) for name, tensor in state.items()}
+    fixed = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     model.load_state_dict(state, assign=True)
-    return LoadedModel(model.requires_grad_(True).eval(), config, architecture)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name not in fixed)
+    return model.eval()
 
 
 def read_tensors(folder: Path) -> Tensors:
@@ -178,10 +253,10 @@ def _read_file(path: Path) -> Tensors:
 
 def write_model(
     folder: StrPath,
-    model: Transformer,
+    model: Transformer | SpeechToText,
     *,
     special: Mapping[str, int | None] | None = None,
-    like: LoadedModel | None = None,
+    like: Loaded[Any] | None = None,
     dtype: torch.dtype = torch.float32,
     max_shard_bytes: int = 5_000_000_000,
 ) -> None:
@@ -206,18 +281,39 @@ def write_model(
     ids = _special_ids(family, special or {}, like)
     config: dict[str, Any] = family.to_hf(model.config)
     if like is not None:
-        config |= {key: like.config[key] for key in _KEPT if like.config.get(key) is not None}
-    config |= {"dtype": str(dtype).removeprefix("torch."), "transformers_version": _WRITTEN_FOR, **ids}
-    state = {name: p.detach().to(device="cpu", dtype=dtype) for name, p in model.named_parameters()}
-    tensors = family.keymap(model.config, config["architectures"][0]).to_theirs(state)
-    with disk_errors(folder):
-        _write_tensors(folder, tensors, max_shard_bytes)
-    write_json(folder / "config.json", config)
+        kept = (*_KEPT, *getattr(family, "KEPT", ()))
+        config |= {key: like.config[key] for key in kept if like.config.get(key) is not None}
+    write_filled(folder, family, model, model.config, config | ids, dtype=dtype, max_shard_bytes=max_shard_bytes)
     if not isinstance(model, Encoder):
         write_json(folder / "generation_config.json", _generation(family, model, ids, like))
 
 
-def _special_ids(family: ModuleType, special: Mapping[str, int | None], like: LoadedModel | None) -> dict[str, Any]:
+def write_filled(
+    folder: Path,
+    family: ModuleType,
+    model: nn.Module,
+    ours: Any,
+    config: HFConfig,
+    *,
+    dtype: torch.dtype,
+    max_shard_bytes: int,
+) -> None:
+    """Write a model of a family: `config` as config.json, and its parameters under the family's names for `ours`, its
+    configuration.
+
+    Raises:
+        CheckpointError: the family has no name for a parameter.
+        DiskError: the disk is full or may not be written.
+    """
+    state = {name: p.detach().to(device="cpu", dtype=dtype) for name, p in model.named_parameters()}
+    tensors = family.keymap(ours, config["architectures"][0]).to_theirs(state)
+    with disk_errors(folder):
+        _write_tensors(folder, tensors, max_shard_bytes)
+    stated = {"dtype": str(dtype).removeprefix("torch."), "transformers_version": _WRITTEN_FOR}
+    write_json(folder / "config.json", config | stated)
+
+
+def _special_ids(family: ModuleType, special: Mapping[str, int | None], like: Loaded[Any] | None) -> dict[str, Any]:
     """The settings that name special tokens: by their own role, else as `like` has them, else by a role that usually
     stands in (the decoder's start is often the padding)."""
     ids: dict[str, Any] = {}
@@ -227,35 +323,36 @@ def _special_ids(family: ModuleType, special: Mapping[str, int | None], like: Lo
         found = [id for id in (special.get(own), stated, *map(special.get, others)) if id is not None]
         if found:
             ids[key] = found[0]
-    if family in TWO_STACKS:
+    if family in TWO_STACKS + SPEECH:
         # Where a setting is absent, stock `transformers` takes its own models' ids, of rows that others do not have.
         ids |= {key: None for key in ("pad_token_id", "bos_token_id", "eos_token_id") if key not in ids}
     return ids
 
 
 def _generation(
-    family: ModuleType, model: Transformer, ids: Mapping[str, Any], like: LoadedModel | None
+    family: ModuleType, model: Transformer | SpeechToText, ids: Mapping[str, Any], like: Loaded[Any] | None
 ) -> dict[str, Any]:
     """What generation_config.json says: what `like` says, or what the family's models usually say."""
     settings: dict[str, Any] = {}
     if like is not None and (like.generation or any(key in like.config for key in _GENERATION)):
         settings = {key: like.config[key] for key in _GENERATION if like.config.get(key) is not None}
         settings |= {key: value for key, value in like.generation.items() if not key.startswith("_")}
-    elif family in TWO_STACKS:
-        context = stacks(model)["decoder"].config.context
+    elif isinstance(model, Writer):
+        context = model.decoder.config.context
         settings = {} if context is None else {"max_length": context}
         settings |= family.generation(ids) if hasattr(family, "generation") else {}
     named = {key: id for key, id in ids.items() if id is not None}
     return settings | {"transformers_version": _WRITTEN_FOR, **named}
 
 
-def family_for(config: AnyConfig) -> ModuleType:
+def family_for(config: AnyConfig | SpeechConfig) -> ModuleType:
     """The family whose format expresses a model.
 
     Raises:
         CheckpointError: none does.
     """
-    for family in TWO_STACKS if isinstance(config, EncoderDecoderConfig) else ONE_STACK:
+    of_text = TWO_STACKS if isinstance(config, EncoderDecoderConfig) else ONE_STACK
+    for family in SPEECH if isinstance(config, SpeechConfig) else of_text:
         if family.expresses(config):
             return family
     raise CheckpointError("no Hugging Face format that the core writes expresses this model")
@@ -291,6 +388,7 @@ def _save(tensors: Tensors, path: Path) -> None:
         raise OSError(int(number[1]) if number else errno.EIO, str(error)) from error
 
 
-def _architecture(config: HFConfig) -> str:
+def architecture_of(config: HFConfig) -> str:
+    """The stock class of a model; empty where the configuration names none."""
     names = config.get("architectures")
     return str(names[0]) if isinstance(names, list) and names else ""

@@ -65,20 +65,29 @@ def task_of(hf: HFConfig, architecture: str) -> Task | None:
     kind = next((kind for kind, ending in ENDINGS.items() if architecture.endswith(ending)), None)
     if kind is None:
         return None
-    labels = _labels(hf)
+    labels = label_names(hf)
     if kind == "spans":
         if len(labels) != 2:
             raise CheckpointError(
                 f"{len(labels)} labels for question answering, which has a start and an end", fix=ANEW
             )
         return Task(kind=kind)
-    problem = hf.get("problem_type")
+    return Task(kind=kind, labels=labels, problem=problem_of(hf) if kind == "classes" else None)
+
+
+def problem_of(hf: HFConfig) -> Problem | None:
+    """What the logits of their classes are, where they say it.
+
+    Raises:
+        CheckpointError: it is no kind of problem.
+    """
+    problem: Problem | None = hf.get("problem_type")
     if problem is not None and problem not in get_args(Problem):
         raise CheckpointError(f"problem_type={problem!r} is none of {', '.join(get_args(Problem))}", fix=ANEW)
-    return Task(kind=kind, labels=labels, problem=problem if kind == "classes" else None)
+    return problem
 
 
-def _labels(hf: HFConfig) -> tuple[str, ...]:
+def label_names(hf: HFConfig) -> tuple[str, ...]:
     """The names in `id2label`; without them there are two classes, as stock `transformers` has it."""
     names = hf.get("id2label")
     if names is None:
@@ -145,13 +154,16 @@ def carried(given: KeyMap, wanted: KeyMap) -> dict[str, str]:
 def label_keys(config: ModelConfig) -> dict[str, Any]:
     """Their settings for the labels of ours."""
     outputs = config.classes.n_classes if config.classes is not None else config.n_tags
+    return named(config.labels, outputs, config.classes.problem if config.classes is not None else None)
+
+
+def named(labels: tuple[str, ...], outputs: int, problem: Problem | None) -> dict[str, Any]:
+    """Their settings for so many classes or tags, which have names or not, and for what they are."""
     if not outputs:
         return {}
-    names = config.labels or tuple(f"LABEL_{i}" for i in range(outputs))
+    names = labels or tuple(f"LABEL_{i}" for i in range(outputs))
     keys: dict[str, Any] = {
         "id2label": {str(i): name for i, name in enumerate(names)},
         "label2id": {name: i for i, name in enumerate(names)},
     }
-    if config.classes is not None and config.classes.problem is not None:
-        keys["problem_type"] = config.classes.problem
-    return keys
+    return keys | ({"problem_type": problem} if problem is not None else {})

@@ -40,17 +40,30 @@ ANEW = "Copy or download the model anew"
 OTHER_ENGINE = "Open the model with engine='transformers'"
 
 _TOO_LARGE = 1 << 40
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int and 0 < value < _TOO_LARGE
+
+
 _KINDS: dict[str, tuple[Callable[[Any], bool], tuple[str, ...]]] = {
     "a whole number above 0": (
-        lambda value: type(value) is int and 0 < value < _TOO_LARGE,
+        _is_whole,
         ("vocab_size", "type_vocab_size", "hidden_size", "n_embd", "num_hidden_layers", "n_layer",
          "num_attention_heads", "n_head", "num_key_value_heads", "head_dim", "intermediate_size", "n_inner",
          "max_position_embeddings", "n_positions", "original_max_position_embeddings", "sliding_window",
          "dim", "n_layers", "n_heads", "hidden_dim", "local_attention", "global_attn_every_n_layers", "num_labels",
          "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads", "encoder_layers", "decoder_layers",
          "encoder_attention_heads", "decoder_attention_heads", "encoder_ffn_dim", "decoder_ffn_dim",
-         "decoder_vocab_size", "relative_attention_num_buckets", "relative_attention_max_distance"),
+         "decoder_vocab_size", "relative_attention_num_buckets", "relative_attention_max_distance", "num_mel_bins",
+         "max_source_positions", "max_target_positions", "num_channels",
+         "projection_dim", "projection_size", "pooler_output_size"),
     ),
+    "a whole number above 0, or two": (
+        lambda value: all(_is_whole(side) for side in (value if type(value) is list and len(value) == 2 else [value])),
+        ("image_size", "patch_size"),
+    ),
+    "a number": (lambda value: type(value) in (int, float) and abs(value) < _TOO_LARGE, ("logit_scale_init_value",)),
     "a number above 0": (
         lambda value: type(value) in (int, float) and 0 < value < _TOO_LARGE,
         ("rope_theta", "global_rope_theta", "local_rope_theta", "factor", "low_freq_factor", "high_freq_factor",
@@ -69,12 +82,13 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], tuple[str, ...]]] = {
     "true or false": (
         lambda value: type(value) is bool,
         ("tie_word_embeddings", "attention_bias", "mlp_bias", "norm_bias", "decoder_bias", "classifier_bias",
-         "use_sliding_window", "truncate", "scale_embedding", "share_encoder_decoder_embeddings"),
+         "use_sliding_window", "truncate", "scale_embedding", "share_encoder_decoder_embeddings", "qkv_bias",
+         "vision_use_head"),
     ),
     "a name": (
         lambda value: type(value) is str,
         ("hidden_act", "activation_function", "activation", "hidden_activation", "classifier_activation",
-         "feed_forward_proj"),
+         "feed_forward_proj", "pooler_act"),
     ),
 }  # fmt: skip
 """What the settings that any family reads must be, where they are there: a test, and the keys it is for."""

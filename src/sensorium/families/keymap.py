@@ -27,11 +27,11 @@ class Row:
     """More than one: theirs is these, stacked along the output features."""
     transpose: bool = False
     """Theirs is stored input-major (GPT-2's Conv1D)."""
-    leading: bool = False
-    """Theirs has one more dimension in front, of 1 (BART's bias of the output)."""
+    leading: int = 0
+    """Theirs has so many more dimensions in front, each of 1 (BART's bias of the output, ViT's class vector)."""
 
 
-def row(theirs: str, ours: str | Sequence[str], *, transpose: bool = False, leading: bool = False) -> Row:
+def row(theirs: str, ours: str | Sequence[str], *, transpose: bool = False, leading: int = 0) -> Row:
     """A row of the table."""
     return Row(theirs, (ours,) if isinstance(ours, str) else tuple(ours), transpose, leading)
 
@@ -87,10 +87,10 @@ class KeyMap:
             used.add(entry.theirs)
             if entry.transpose:
                 tensor = tensor.t()
-            if entry.leading and tensor.shape[:1] == (1,):
-                tensor = tensor[0]
-            sizes = [shapes[name][0] for name in entry.ours]
-            expected = (sum(sizes), *shapes[entry.ours[0]][1:])
+            if tensor.shape[: entry.leading] == (1,) * entry.leading:
+                tensor = tensor[(0,) * entry.leading]
+            sizes = [shapes[name][0] for name in entry.ours] if len(entry.ours) > 1 else []
+            expected = (sum(sizes), *shapes[entry.ours[0]][1:]) if sizes else tuple(shapes[entry.ours[0]])
             if tuple(tensor.shape) != expected:
                 wrong.append(f"{entry.theirs} is {list(tensor.shape)}, the configuration says {list(expected)}")
                 continue
@@ -122,7 +122,7 @@ class KeyMap:
         theirs, used = Tensors(), set[str]()
         for entry in self._wanted({name: tensor.shape for name, tensor in ours.items()}):
             tensor = torch.cat([ours[name] for name in entry.ours]) if len(entry.ours) > 1 else ours[entry.ours[0]]
-            tensor = tensor[None] if entry.leading else tensor
+            tensor = tensor[(None,) * entry.leading]
             theirs[entry.theirs] = (tensor.t() if entry.transpose else tensor).contiguous()
             used.update(entry.ours)
         homeless = sorted(ours.keys() - used)

@@ -7,13 +7,15 @@ reads of the encoder is held once a source.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sensorium.core.cache import CrossMemory, KVCache
 from sensorium.core.config import StackConfig
-from sensorium.core.encoder_decoder import EncoderDecoder
+from sensorium.core.encoder_decoder import Writer
 from sensorium.core.linear import SKINNY_ROWS
 from sensorium.core.tree import Tree
 from sensorium.inference.engine import Logits, Rows
@@ -76,15 +78,26 @@ def moved(x: Tensor, rows: Int[Tensor, " kept"], length: int) -> Tensor:
 class BranchState:
     """See `Seq2SeqEngine.read`."""
 
-    def __init__(self, model: EncoderDecoder, memory: CrossMemory, beams: int, buffer: LogitsBuffer) -> None:
+    def __init__(self, model: Writer, memory: CrossMemory, beams: int, buffer: LogitsBuffer) -> None:
         weight = model.decoder.embed.tokens.weight
         self._model, self._memory, self._beams = model, memory, beams
-        self._cache = BranchCache(model.config.decoder, memory.batch, dtype=weight.dtype, device=weight.device)
+        self._cache = BranchCache(model.decoder.config, memory.batch, dtype=weight.dtype, device=weight.device)
         self._buffer = buffer
         self._steps = 0
         self._allowed = torch.ones(memory.batch, 1, 0, dtype=torch.bool, device=weight.device)
         """Which tokens each branch descends from. One branch a source until the first are chosen."""
         self._depths = torch.zeros(memory.batch, 0, dtype=torch.long, device=weight.device)
+
+    @torch.inference_mode()
+    def begin(self, ids: Int[Tensor, "sources length"], places: Sequence[int]) -> Float[Tensor, "sources places vocab"]:
+        """Read what the text of each source begins with, before any step; logits after the tokens at these places."""
+        sources, length = ids.shape
+        self._cache.reserve(length)
+        hidden = self._model.decode(ids, memory=self._memory, cache=self._cache)
+        self._steps = length
+        self._allowed = self._allowed.new_ones(sources, 1, length)
+        self._depths = torch.arange(length, device=ids.device).expand(sources, -1)
+        return self._model.logits(hidden[:, list(places)]).float()
 
     @torch.inference_mode()
     def step(self, tokens: Rows) -> Logits:
@@ -143,7 +156,7 @@ class LogitsBuffer:
     """Room for one step's logits, used again by the next: to ask the system for tens of megabytes at every step costs
     more than to fill them."""
 
-    def __init__(self, model: EncoderDecoder) -> None:
+    def __init__(self, model: Writer) -> None:
         self._model = model
         self._room: Tensor | None = None
         bias = model.language.bias

@@ -10,12 +10,13 @@ import torch
 
 from sensorium.bundled import DEFAULTS, default_folder
 from sensorium.errors import CapabilityError, InputError, SensoriumError, closest, require, unknown
-from sensorium.families import TWO_STACKS
+from sensorium.families import SPEECH, TWO_STACKS
 from sensorium.families.checkpoint import family_of, read_config
 from sensorium.files import StrPath, read_errors
 from sensorium.inference.engine import Engine
 from sensorium.inference.native import NativeEngine
 from sensorium.inference.native_seq2seq import NativeSeq2SeqEngine
+from sensorium.inference.native_speech import NativeSpeechEngine
 
 EngineName = Literal["native", "transformers"]
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -87,6 +88,8 @@ def _open(path: Path, engine: EngineName | None, kind: torch.dtype, place: str, 
     family = family_of(read_config(path)) if engine != "transformers" else None
     if engine is None:
         engine = "native" if family is not None else "transformers"
+    if engine == "native" and family in SPEECH:
+        return NativeSpeechEngine.open(path, dtype=kind, device=place)
     if engine == "native":
         opener = NativeSeq2SeqEngine if family in TWO_STACKS else NativeEngine
         return opener.open(path, dtype=kind, device=place)

@@ -20,7 +20,6 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sensorium.core.model import AnyConfig, Transformer
 from sensorium.core.pack import Packed, pack
 from sensorium.errors import DataError
 
@@ -123,13 +122,14 @@ class Objective(Protocol[_DataT_contra, ExampleT, BatchT]):
     def collate(self, examples: Sequence[ExampleT], device: torch.device | str = "cpu") -> BatchT:
         """Examples as a batch, an `AnyBatch`."""
 
-    def flops(self, config: AnyConfig) -> float:
-        """Floating-point operations of training, about, per token of a batch."""
+    def flops(self, config: Any) -> float:
+        """Floating-point operations of training, about, per token of a batch. The configuration, and the model below,
+        are of the kind that the objective trains."""
 
-    def loss(self, model: Transformer, batch: BatchT) -> Loss:
+    def loss(self, model: Any, batch: BatchT) -> Loss:
         """The loss of a batch, in training."""
 
-    def evaluate(self, model: Transformer, batches: Iterator[BatchT], n_bytes: int) -> dict[str, float]:
+    def evaluate(self, model: Any, batches: Iterator[BatchT], n_bytes: int) -> dict[str, float]:
         """Validation metrics, `loss` among them, over batches whose text is `n_bytes` long in UTF-8.
 
         An objective that may find nothing to measure in its data gives none.

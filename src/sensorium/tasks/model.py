@@ -27,6 +27,7 @@ from sensorium.tasks.generate import GenerateOptions, generate_all, request, sam
 from sensorium.tasks.score import score_causal, score_pseudo
 from sensorium.tasks.tag import tag_all
 from sensorium.tasks.texts import checked, place
+from sensorium.tasks.transcribe_model import Hears
 from sensorium.tasks.translate import stream_translations, translate_all
 from sensorium.tasks.wish import TranslateOptions, wish_of
 
@@ -39,6 +40,7 @@ _KINDS: dict[Capability, str] = {
     "answer": "a model that was trained on questions (an encoder with a span head)",
     "classify": "a model that was trained on classes (an encoder with a sequence classification head)",
     "tag": "a model that was trained on tags (an encoder with a token classification head)",
+    "transcribe": "a model of speech (such as Whisper)",
 }
 
 
@@ -87,7 +89,7 @@ def load(
     return LanguageModel(engines, str(source))
 
 
-class LanguageModel:
+class LanguageModel(Hears):
     """A loaded model. Tasks that it cannot do raise `CapabilityError`, which says what can."""
 
     def __init__(self, engines: Sequence[Engine], source: str) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 from sensorium.errors import InputError, SensoriumError
 from sensorium.files import disk_errors, read_json, refuse_current, refuse_existing, refuse_foreign, write_json
-from sensorium.training.recipe import Recipe, recipe_from_dict
-from sensorium.training.source import Source
+from sensorium.training.recipe import recipe_from_dict
+from sensorium.training.settings import Settings
 from sensorium.training.state import newest_state
 
 _MODEL_FILES = (
@@ -39,15 +39,15 @@ _FIXED = ("optim.kind",)
 """Each optimiser keeps a state of its own."""
 
 
-def open_run(out: Path, recipe: Recipe, source: Source, *, resume: bool, force: bool) -> Path | None:
-    """Make the run's folder, or find the state to go on from.
+def open_run(out: Path, recipe: Settings, fingerprint: str, *, resume: bool, force: bool) -> Path | None:
+    """Make the run's folder, or find the state to go on from. `fingerprint` is of the data.
 
     Raises:
         InputError: `out` exists, holds another run, or is not ours to replace.
         DiskError: the disk is full or may not be written.
     """
     known = out / "run" / "run.json"
-    identity: dict[str, Any] = {"recipe": recipe.to_dict(), "corpus": source.fingerprint}
+    identity: dict[str, Any] = {"recipe": recipe.to_dict(), "corpus": fingerprint}
     with disk_errors(out):
         if resume and known.is_file():
             return _go_on(known, identity)

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from sensorium.core.model import Transformer
 from sensorium.errors import TrainingError
 from sensorium.objectives.objective import AnyObjective, Split, Stream, one_pass
 from sensorium.progress import Advance, progress
 from sensorium.training.memory import keep_freed_memory
 from sensorium.training.optim import learning_rate, set_rates
-from sensorium.training.recipe import Recipe
 from sensorium.training.record import Record, Row, peak_flops, plot_loss
+from sensorium.training.settings import Settings
 from sensorium.training.state import Progress, newest_state, save_state
 
 LOG_EVERY = 10
@@ -49,8 +49,8 @@ class Loop:
         at: where the run stands.
     """
 
-    recipe: Recipe
-    model: Transformer
+    recipe: Settings
+    model: nn.Module
     optimizers: list[torch.optim.Optimizer]
     objective: AnyObjective
     train: Split
@@ -71,8 +71,10 @@ class Loop:
         record = Record(self.folder, step=self.at.step)
         metrics: dict[str, float] = {}
         keep_freed_memory()
-        title = f"training ({recipe.model.family if recipe.model is not None else recipe.objective.kind})"
-        with _stop_signals() as stop, progress(title, 1.0, done=self.share(), show=show_progress) as advance:
+        with (
+            _stop_signals() as stop,
+            progress(f"training ({recipe.title})", 1.0, done=self.share(), show=show_progress) as advance,
+        ):
             meter = _Meter(self)
             try:
                 while self.share() < 1.0:
@@ -107,8 +109,7 @@ class Loop:
         return min(1.0, max(by_steps, by_epochs, by_time))
 
     def _stream(self) -> Stream[Any, Any, Any]:
-        batch = self.recipe.batch
-        stream = Stream(self.objective, self.train, batch.tokens, self.recipe.run.seed)
+        stream = Stream(self.objective, self.train, self.recipe.budget, self.recipe.run.seed)
         stream.epoch, stream.unit = self.at.epoch, self.at.unit
         return stream
 
@@ -141,7 +142,7 @@ class Loop:
 
         Each pass weighs as much as it predicts, so that many small ones are one large one.
         """
-        batches = [stream.next(self.device) for _ in range(self.recipe.batch.accumulate)]
+        batches = [stream.next(self.device) for _ in range(self.recipe.accumulate)]
         predicted, total, shown = sum(len(batch.targets) for batch in batches), 0.0, 0.0
         for batch in batches:
             share = len(batch.targets) / predicted if predicted else 1 / len(batches)
@@ -178,7 +179,7 @@ class Loop:
         held_out = self.validation.head(self.recipe.run.eval_tokens)
         with self.autocast():
             batches = one_pass(
-                self.objective, held_out, tokens=self.recipe.batch.tokens, seed=self.recipe.run.seed, device=self.device
+                self.objective, held_out, tokens=self.recipe.budget, seed=self.recipe.run.seed, device=self.device
             )
             metrics = self.objective.evaluate(self.model, batches, held_out.n_bytes)
         if metrics:
@@ -218,7 +219,7 @@ class _Meter:
         advance(0, f"step {at.step} · loss {loss:.3f} · {speed:,.0f} tokens/s · {used:.0%} of peak")
 
 
-def precision(recipe: Recipe, device: torch.device) -> torch.dtype:
+def precision(recipe: Settings, device: torch.device) -> torch.dtype:
     """bf16 if the recipe asks for it, or leaves it open and the hardware computes in it; else fp32."""
     if recipe.run.precision == "auto":
         native = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else _cpu_has_bf16()

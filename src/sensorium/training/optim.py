@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sensorium.core.model import Transformer
 from sensorium.training.recipe import OptimRecipe, ScheduleRecipe
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)
@@ -81,7 +80,7 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     return orthogonal
 
 
-def build_optimizers(model: Transformer, recipe: OptimRecipe) -> list[torch.optim.Optimizer]:
+def build_optimizers(model: nn.Module, recipe: OptimRecipe) -> list[torch.optim.Optimizer]:
     """AdamW, with weight decay on matrices only; with Muon for the blocks' matrices if asked for."""
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     hidden = [p for name, p in named if recipe.kind == "muon" and p.dim() == 2 and ".blocks." in name]

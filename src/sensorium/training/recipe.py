@@ -216,6 +216,18 @@ class Recipe:
         return self.objective.kind in _FITS
 
     @property
+    def title(self) -> str:
+        return self.model.family if self.model is not None else self.objective.kind
+
+    @property
+    def budget(self) -> int:
+        return self.batch.tokens
+
+    @property
+    def accumulate(self) -> int:
+        return self.batch.accumulate
+
+    @property
     def fresh(self) -> ModelRecipe:
         """The model that the recipe describes.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from sensorium.core.attention import Attention
 from sensorium.core.model import Transformer, stacks
 from sensorium.errors import InputError
 from sensorium.families.checkpoint import LoadedModel
@@ -91,7 +92,7 @@ def train(
         validation: labelled examples to measure by; without them a share of the data is held out.
         columns: names of a table's columns, where they are not the usual ones: {"text": "body", "label": "stars"}.
         device: "auto" takes a GPU if there is one.
-        compile: compile the feed-forward networks with `torch.compile`.
+        compile: compile the blocks with `torch.compile`.
         show_progress: None shows a bar if stderr is a terminal.
 
     Raises:
@@ -115,7 +116,7 @@ def train(
     model = work.model().to(target)
     _prepare(model, chosen, compile=compile)
     optimizers = build_optimizers(model, chosen.optim)
-    state = open_run(out, chosen, source, resume=resume, force=force)
+    state = open_run(out, chosen, source.fingerprint, resume=resume, force=force)
     at = Progress() if state is None else load_state(state, model, optimizers, target)
     loop = Loop(
         recipe=chosen,
@@ -193,4 +194,7 @@ def _prepare(model: Transformer, recipe: Recipe, *, compile: bool) -> None:
     for stack in stacks(model).values():
         stack.gradient_checkpointing = recipe.run.gradient_checkpointing
         for block in stack.blocks if compile else ():
-            block.get_submodule("feedforward").compile(dynamic=True)
+            for module in block.modules():
+                if isinstance(module, Attention):
+                    module.keep_out_of_graphs()
+            block.compile(dynamic=True)
