@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sensorium.reports.plots import Bars, Line, bars, lines
+from sensorium.reports.plots import Bars, Line, Spread, bars, lines, spreads
 
 
 def curves() -> str:
@@ -22,7 +22,11 @@ def columns() -> str:
     return bars(["English", "Chinese"], [Bars("a", [1, 2], "faint"), Bars("b", [3.25, 4])], y_label="%", form="{:.1f}")
 
 
-@pytest.mark.parametrize("plot", [curves, columns])
+def intervals() -> str:
+    return spreads([Spread("a", 1, 0, 2), Spread("b", 3, 2.5, 3.5, "second")], x_label="%", line=1.5)
+
+
+@pytest.mark.parametrize("plot", [curves, columns, intervals])
 def test_a_plot_is_well_formed_and_bare(plot) -> None:
     svg = plot()
     assert ElementTree.fromstring(svg).tag.endswith("svg")
@@ -31,7 +35,7 @@ def test_a_plot_is_well_formed_and_bare(plot) -> None:
     assert not re.search(r"<style|<metadata|font-family|<\?xml|<!DOCTYPE", svg)
 
 
-@pytest.mark.parametrize("plot", [curves, columns])
+@pytest.mark.parametrize("plot", [curves, columns, intervals])
 def test_every_colour_is_one_of_the_page(plot) -> None:
     painted = re.findall(r"(?:fill|stroke): ([^;\"]+)", plot())
     assert {"var(--ink)", "var(--grid)", "var(--accent)"} <= set(painted)

@@ -5,9 +5,10 @@ All text is escaped when the page is written; in prose, `backquotes` make code.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from sensorium.reports.numbers import Number
 
@@ -112,6 +113,33 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Medium:
+    """A picture, a sound or a clip inside the page."""
+
+    kind: Literal["image", "audio", "video"]
+    mime: str
+    """What its bytes are: `image/png`."""
+    data: bytes
+    alt: str
+
+    @property
+    def uri(self) -> str:
+        """The bytes as an address that needs no fetching."""
+        return f"data:{self.mime};base64,{base64.b64encode(self.data).decode()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """Something to see and to hear, and what is said of it."""
+
+    kind: ClassVar[str] = "exhibit"
+    media: Sequence[Medium]
+    title: str
+    text: str
+    """Prose."""
+
+
+@dataclass(frozen=True, slots=True)
 class Columns:
     """Blocks side by side where there is room."""
 
@@ -119,4 +147,4 @@ class Columns:
     blocks: Sequence[Block]
 
 
-Block = Text | Code | Facts | Table | Figure | HeatMap | Ranking | Sample | Columns
+Block = Text | Code | Facts | Table | Figure | HeatMap | Ranking | Sample | Exhibit | Columns

@@ -75,6 +75,42 @@ class Bars:
     colour: Colour = "accent"
 
 
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A value with its interval, one row of a plot."""
+
+    label: str
+    value: Number
+    low: Number
+    high: Number
+    colour: Colour = "accent"
+
+
+def spreads(rows: Sequence[Spread], *, x_label: str, line: Number | None = None) -> str:
+    """A dot and its interval for each row, the first on top.
+
+    Args:
+        rows: what is compared.
+        x_label: what is measured.
+        line: a value to compare all with, drawn down the plot.
+    """
+
+    def draw(axes: Any) -> None:
+        for place, row in enumerate(rows):
+            colour = _ROLES[row.colour]
+            axes.plot([row.low, row.high], [place, place], color=colour, lw=1.8, solid_capstyle="round")
+            axes.plot([row.value], [place], color=colour, marker="o", ms=5)
+        if line is not None:
+            axes.axvline(line, color=_ROLES["muted"], lw=1, ls=":")
+        axes.set_yticks(range(len(rows)), [row.label for row in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.grid(visible=True, axis="x")
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel(x_label)
+
+    return _svg(draw, legend=0, height=max(_INCHES[1], 0.24 * len(rows) + 0.7))
+
+
 def lines(series: Sequence[Line], *, x_label: str, y_label: str) -> str:
     """Curves over one x axis."""
 
@@ -114,14 +150,14 @@ def bars(groups: Sequence[str], series: Sequence[Bars], *, y_label: str, form: s
     return _svg(draw, legend=len(series))
 
 
-def _svg(draw: Any, *, legend: int) -> str:
+def _svg(draw: Any, *, legend: int, height: float = _INCHES[1]) -> str:
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     file = io.StringIO()
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=_INCHES, layout="constrained")
+        figure = Figure(figsize=(_INCHES[0], height), layout="constrained")
         FigureCanvasSVG(figure)
         draw(figure.add_subplot())
         if legend > 1:

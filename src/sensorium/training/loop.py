@@ -183,7 +183,8 @@ class Loop:
             )
             metrics = self.objective.evaluate(self.model, batches, held_out.n_bytes)
         if metrics:
-            record.write({"step": self.at.step, "tokens": self.at.tokens, "split": "validation", **metrics})
+            at = {"step": self.at.step, "tokens": self.at.tokens, "seconds": self.at.seconds}
+            record.write({**at, "split": "validation", **metrics})
         return metrics
 
     @staticmethod
@@ -211,7 +212,7 @@ class _Meter:
         self._seen = at.tokens, at.seconds
         used = speed * self._flops / self._peak
         row: Row = {
-            "step": at.step, "tokens": at.tokens, "split": "train", "loss": loss,
+            "step": at.step, "tokens": at.tokens, "seconds": at.seconds, "split": "train", "loss": loss,
             "lr": float(self._loop.optimizers[0].param_groups[0]["lr"]), "tokens_per_second": speed,
             "utilisation": used,
         }  # fmt: skip
