@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,40 @@ def answer_card(run: Path, measured: Mapping[str, tuple[Measure, ...]]) -> str:
             "Limits: it looks for a short span that fits the words of the question, and is wrong more often than not,",
             "the more so where question and text use other words. It has learned from no question without an answer,",
             "so it seldom says that there is none. Its score is no measure of truth.", "",
+        ]
+    )  # fmt: skip
+
+
+def align_card(run: Path, measured: Sequence[str]) -> str:
+    """The card of the towers of pictures and texts, in Markdown."""
+    facts: dict[str, Any] = json.loads((run / "sensorium.json").read_text(encoding="utf-8"))
+    done, recipe = facts["run"], facts["recipe"]
+    image, text = recipe["image"], recipe["text"]
+    return "\n".join(
+        [
+            "---", "license: apache-2.0", "language: [en, fr, de, es, zh]",
+            "pipeline_tag: zero-shot-image-classification", "library_name: transformers", "---", "",
+            "# Sensorium default:align", "",
+            "A small CLIP that knows emoji: pictures and their names in five languages, in one space.", "",
+            "```python", "import sensorium as sm", "", 'model = sm.load("default:align")',
+            'model.classify(["heart.png"], labels=["a red heart", "a dog"], template="{}")',
+            'model.search("一只猫", "pictures/")', "```", "",
+            "Stock `transformers` opens this folder too. Weights are stored as fp16 and computed in fp32.", "",
+            "## Emoji and names that it has not seen", "", *measured, "",
+            "In percent; in brackets 95 % of a bootstrap over concepts. Chance draws blindly; `letters` takes the",
+            "learned text that is nearest by its letters: its picture, or the new one nearest to that by colours.", "",
+            "## What it was made from", "",
+            "Pictures: Noto Color Emoji (Debian fonts-noto-color-emoji; OFL-1.1, Apache-2.0, © Google). Names and",
+            "keywords: Unicode CLDR annotations (npm cldr-annotations-full; Unicode-3.0, © Unicode, Inc.).", "",
+            "## How it was made", "",
+            "`python -m scripts.build_default --only align`, then `--only export-align`: `sensorium.align` on",
+            f"{facts['data']['rows']['train']:,} concepts, {done['rows']:,} rows in {done['steps']:,} steps,",
+            f"{done['seconds'] / 60:.0f} minutes on one core of a small machine. {facts['parameters']:,} parameters:",
+            f"pictures of {image['size']} pixels (width {image['dim']}, {image['layers']} layers), texts of up to",
+            f"{text['context']} tokens (width {text['dim']}, {text['layers']} layers).", "",
+            "Limits: it has seen drawings of one style on white, and short names. It says little of photographs, and",
+            "carries the choices of those who named the emoji. It is there to try the tools with.", "",
+            "The weights are given under Apache-2.0, as the code is. Neither pictures nor texts come with them.", "",
         ]
     )  # fmt: skip
 

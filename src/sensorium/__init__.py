@@ -27,7 +27,14 @@ _HOMES = {
     "train": "sensorium.training.train",
     "Run": "sensorium.training.train",
     "load_recipe": "sensorium.training.recipe",
-    "load": "sensorium.tasks.model",
+    "give_eyes": "sensorium.training.caption",
+    "align": "sensorium.training.align",
+    "pretrain": "sensorium.training.pretrain_senses",
+    "fuse": "sensorium.training.fuse",
+    "FusedHandle": "sensorium.tasks.fused",
+    "FusedRun": "sensorium.training.fuse",
+    "load": "sensorium.tasks.load",
+    "AlignedModel": "sensorium.tasks.aligned",
     "LanguageModel": "sensorium.tasks.model",
     "evaluate": "sensorium.tasks.evaluate",
     "backtranslate": "sensorium.tasks.backtranslate",
@@ -37,19 +44,26 @@ _HOMES = {
 }
 
 __all__ = [
+    "AlignedModel",
     "Corpus",
+    "FusedHandle",
+    "FusedRun",
     "LanguageModel",
     "ParallelCorpus",
     "Run",
     "SensoriumError",
     "Tokenizer",
     "__version__",
+    "align",
     "backtranslate",
     "evaluate",
+    "fuse",
+    "give_eyes",
     "load",
     "load_recipe",
     "prepare",
     "prepare_parallel",
+    "pretrain",
     "tour",
     "train",
     "verify",
@@ -63,11 +77,18 @@ if TYPE_CHECKING:
     from sensorium.data.tokens.tokenizer import Tokenizer as Tokenizer
     from sensorium.errors import SensoriumError as SensoriumError
     from sensorium.inference.fixtures import verify as verify
+    from sensorium.tasks.aligned import AlignedModel as AlignedModel
     from sensorium.tasks.backtranslate import backtranslate as backtranslate
     from sensorium.tasks.evaluate import evaluate as evaluate
+    from sensorium.tasks.fused import FusedHandle as FusedHandle
+    from sensorium.tasks.load import load as load
     from sensorium.tasks.model import LanguageModel as LanguageModel
-    from sensorium.tasks.model import load as load
     from sensorium.tour.tour import tour as tour
+    from sensorium.training.align import align as align
+    from sensorium.training.caption import give_eyes as give_eyes
+    from sensorium.training.fuse import FusedRun as FusedRun
+    from sensorium.training.fuse import fuse as fuse
+    from sensorium.training.pretrain_senses import pretrain as pretrain
     from sensorium.training.recipe import load_recipe as load_recipe
     from sensorium.training.train import Run as Run
     from sensorium.training.train import train as train

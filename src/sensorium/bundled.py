@@ -13,8 +13,11 @@ DEFAULTS = {
     "default:decoder": ("decoder",),
     "default:translate": ("translate",),
     "default:answer": ("answer",),
+    "default:align": ("align",),
 }
 """Name → its parts: `default` is two models with one tokenizer."""
+ALIGNED = ("default:align",)
+"""Those that are no models of text alone."""
 
 
 def default_folder(part: str) -> Path:

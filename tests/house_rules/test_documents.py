@@ -92,7 +92,7 @@ def test_the_commands_in_the_packages_messages_parse() -> None:
         ("import sensorium as s\ns.train('c', recipe='r', out='o', recie='q')", "recie"),
         ("sm.prepare('books/')", "out"),
         ("sm.load(..., verfy=True)", "verfy"),
-        ("sm.load('m').chat('hello')", "chat"),
+        ("sm.load('m').chatter('hello')", "chatter"),
         ("lm = sm.load('m')\nlm.generate('a', tokens=3)", "tokens"),
         ("sm.load('m').tokenizer.encoed('a')", "encoed"),
         ("done = sm.tour('t')\nprint(done.repotr)", "repotr"),

@@ -1,14 +1,17 @@
 """Holds a piece of Python to the public API, without running it.
 
-Names, calls and their results are followed as far as their types are plain classes of the package.
+Names, calls and their results are followed as far as their types are plain classes of the package, or one of several:
+then what any of them has is taken.
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
-from types import ModuleType
-from typing import Any, get_type_hints
+from collections.abc import Callable
+from contextlib import suppress
+from types import ModuleType, UnionType
+from typing import Any, get_args, get_type_hints
 
 import sensorium
 
@@ -53,10 +56,9 @@ class Usage(ast.NodeVisitor):
         called = self.visit(node.func)
         for argument in (*node.args, *node.keywords):
             self.visit(argument)
-        if called is None:
-            return None
-        _bind(inspect.signature(called), node)
-        return _instance(called if isinstance(called, type) else get_type_hints(called).get("return"))
+        if isinstance(called, _OneOf):
+            return _first(called.instances, lambda one: _result(one, node))
+        return None if called is None else _result(called, node)
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         """Only the package itself is imported: what else a document uses need not be installed."""
@@ -66,6 +68,9 @@ class Usage(ast.NodeVisitor):
 
 
 def _member(owner: Any, name: str) -> Any:
+    if isinstance(owner, _OneOf):
+        able = [one for one in owner.instances if hasattr(type(one), name) or name in get_type_hints(type(one))]
+        return _OneOf([_member(one, name) for one in able or owner.instances])
     if isinstance(owner, ModuleType | type):
         return getattr(owner, name)
     fields = get_type_hints(type(owner))
@@ -77,8 +82,32 @@ def _member(owner: Any, name: str) -> Any:
 
 def _instance(kind: Any) -> Any:
     """A hollow instance of a class of the package: its methods are there, its fields are known by their types."""
+    if isinstance(kind, UnionType):
+        instances = [_instance(part) for part in get_args(kind)]
+        return _OneOf(instances) if all(one is not None for one in instances) else None
     ours = isinstance(kind, type) and kind.__module__.startswith("sensorium") and not inspect.isabstract(kind)
     return object.__new__(kind) if ours else None
+
+
+class _OneOf:
+    """What is an instance of one of several classes."""
+
+    def __init__(self, instances: list[Any]) -> None:
+        self.instances = instances
+
+
+def _result(called: Any, node: ast.Call) -> Any:
+    """What a call gives."""
+    _bind(inspect.signature(called), node)
+    return _instance(called if isinstance(called, type) else get_type_hints(called).get("return"))
+
+
+def _first(candidates: list[Any], use: Callable[[Any], Any]) -> Any:
+    """The result of the first that can be used so; the last one's error, if none can."""
+    for candidate in candidates[:-1]:
+        with suppress(TypeError):
+            return use(candidate)
+    return use(candidates[-1])
 
 
 def _bind(signature: inspect.Signature, call: ast.Call) -> None:

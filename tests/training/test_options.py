@@ -61,9 +61,7 @@ assert abs(fast.metrics["loss"] / plain.metrics["loss"] - 1) < 1e-4, (fast.metri
 """
 
 
-def test_compile_compiles_the_blocks_and_changes_no_result(
-    corpus: Corpus, small: list[str], tmp_path: Path
-) -> None:
+def test_compile_compiles_the_blocks_and_changes_no_result(corpus: Corpus, small: list[str], tmp_path: Path) -> None:
     # In a process of its own: torch.compile cannot trace the type checks that tests run with.
     command = [sys.executable, "-c", COMPILED, str(corpus.folder), str(tmp_path), "model.kv_heads=1", *small, FP32]
     done = subprocess.run(command, check=False, capture_output=True, text=True)

@@ -14,15 +14,23 @@ from typing import Annotated, Any, NoReturn, TextIO, cast
 import typer
 
 from sensorium import __version__
+from sensorium.cli.align import align
 from sensorium.cli.answer import answer
 from sensorium.cli.backtranslate import backtranslate
+from sensorium.cli.caption import caption
+from sensorium.cli.chat import chat
 from sensorium.cli.classify import classify
 from sensorium.cli.evaluate import evaluate
 from sensorium.cli.fill import fill
+from sensorium.cli.fuse import fuse
 from sensorium.cli.generate import generate
+from sensorium.cli.give_eyes import give_eyes
+from sensorium.cli.predict import predict
 from sensorium.cli.prepare import prepare
+from sensorium.cli.pretrain import pretrain
 from sensorium.cli.recipes import recipes
 from sensorium.cli.score import score
+from sensorium.cli.search import search
 from sensorium.cli.tag import tag
 from sensorium.cli.tour import tour
 from sensorium.cli.train import train
@@ -43,6 +51,8 @@ _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 _OUTPUT = "standard output"
 for verb in (
     prepare, train, recipes, fill, generate, translate, backtranslate, transcribe,
+    give_eyes, caption, chat,
+    align, search, pretrain, fuse, predict,
     score, classify, tag, answer, evaluate, verify, tour,
 ):  # fmt: skip
     app.command()(verb)

@@ -31,7 +31,7 @@ from sensorium.core.tower import Tower, TowerConfig
 from sensorium.errors import ConfigError, InputError
 
 Pictures = Float[Tensor, "pictures channels height width"]
-Features = Float[Tensor, "pictures tokens width"]
+Features = Float[Tensor, "pictures tokens read"]
 Seen = Float[Tensor, "pictures features dim"]
 
 

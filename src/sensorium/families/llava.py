@@ -19,7 +19,7 @@ from sensorium.core.eyes import SeeingConfig
 from sensorium.core.resampler import Resampler, ResamplerConfig
 from sensorium.core.sense_encoder import SenseModelConfig
 from sensorium.core.tower import TowerConfig
-from sensorium.errors import CapabilityError, CheckpointError
+from sensorium.errors import CapabilityError, CheckpointError, ConfigError
 from sensorium.families import clip, llama, siglip, vit
 from sensorium.families.hf_config import (
     ANEW,
@@ -29,7 +29,6 @@ from sensorium.families.hf_config import (
     activation,
     depth,
     flag,
-    refuse,
     require,
 )
 from sensorium.families.keymap import KeyMap, Row, affine, row
@@ -121,16 +120,19 @@ def to_config(hf: HFConfig, architecture: str, names: Collection[str]) -> Seeing
         )
     if type(hf["image_token_index"]) is not int or not all(type(layer) is int for layer in layers):
         raise CheckpointError("image_token_index and vision_feature_layer are whole numbers", fix=ANEW)
-    return SeeingConfig(
-        tower=_tower(hf, names),
-        text=_text(hf, names),
-        image_id=hf["image_token_index"],
-        layers=tuple(layers),
-        drop_first=_STRATEGIES[strategy],
-        activation=activation(hf["projector_hidden_act"]),
-        bias=flag(hf, "multimodal_projector_bias", True),
-        resampler=_resampler(hf) if hf["model_type"] == MODEL_TYPES[1] else None,
-    )
+    try:
+        return SeeingConfig(
+            tower=_tower(hf, names),
+            text=_text(hf, names),
+            image_id=hf["image_token_index"],
+            layers=tuple(layers),
+            drop_first=_STRATEGIES[strategy],
+            activation=activation(hf["projector_hidden_act"]),
+            bias=flag(hf, "multimodal_projector_bias", True),
+            resampler=_resampler(hf) if hf["model_type"] == MODEL_TYPES[1] else None,
+        )
+    except ConfigError as error:
+        raise CheckpointError(error.problem, fix=ANEW) from error
 
 
 def _tower(hf: HFConfig, names: Collection[str]) -> TowerConfig:
@@ -152,7 +154,6 @@ def _text(hf: HFConfig, names: Collection[str]) -> ModelConfig:
     settings = nested(hf, "text_config", TEXTS[kind]) | {"model_type": kind}
     if kind == "mistral" and "sliding_window" in part:
         settings["sliding_window"] = part["sliding_window"]  # null has a meaning
-    refuse(settings, partial_rotary_factor=1.0)
     settings["tie_word_embeddings"] = flag(settings, "tie_word_embeddings", False) or flag(
         hf, "tie_word_embeddings", False
     )
@@ -230,7 +231,7 @@ def _vision_keys(tower: TowerConfig) -> HFConfig:
     family = vision_family(tower)
     if family is None:
         raise CheckpointError("no family holds the tower of pictures", fix="Take that of a CLIP, a SigLIP or a ViT")
-    return vit.tower_keys(tower) if family is vit else family.image_keys(tower)  # type: ignore[no-any-return]
+    return vit.tower_keys(tower) if family is vit else family.image_keys(tower)
 
 
 def keymap(config: SeeingConfig, architecture: str) -> KeyMap:

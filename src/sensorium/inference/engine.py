@@ -16,7 +16,9 @@ from torch import Tensor
 from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.inference.seq2seq_facts import Seq2SeqFacts
 
-Capability = Literal["fill_mask", "generate", "score", "translate", "answer", "classify", "tag", "transcribe"]
+Capability = Literal[
+    "fill_mask", "generate", "score", "translate", "answer", "classify", "tag", "transcribe", "caption"
+]
 Ids = Sequence[int]
 Rows = Sequence[int] | Int[Tensor, " rows"]
 Logits = Float[Tensor, "rows vocab"]

@@ -10,11 +10,12 @@ import torch
 
 from sensorium.bundled import DEFAULTS, default_folder
 from sensorium.errors import CapabilityError, InputError, SensoriumError, closest, require, unknown
-from sensorium.families import SPEECH, TWO_STACKS
-from sensorium.families.checkpoint import family_of, read_config
+from sensorium.families import SEEING, SPEECH, TWO_STACKS
+from sensorium.families.checkpoint import family_among, family_of, read_config
 from sensorium.files import StrPath, read_errors
 from sensorium.inference.engine import Engine
 from sensorium.inference.native import NativeEngine
+from sensorium.inference.native_eyes import NativeEyesEngine
 from sensorium.inference.native_seq2seq import NativeSeq2SeqEngine
 from sensorium.inference.native_speech import NativeSpeechEngine
 
@@ -85,7 +86,10 @@ def _open(path: Path, engine: EngineName | None, kind: torch.dtype, place: str, 
         if engine == "transformers":
             raise InputError("the transformers engine opens folders", where=str(path), fix="Use engine='native'")
         return NativeEngine.open(path, dtype=kind, device=place)
-    family = family_of(read_config(path)) if engine != "transformers" else None
+    config = read_config(path)
+    if engine != "transformers" and family_among(SEEING, config) is not None:
+        return NativeEyesEngine.open(path, dtype=kind, device=place)
+    family = family_of(config) if engine != "transformers" else None
     if engine is None:
         engine = "native" if family is not None else "transformers"
     if engine == "native" and family in SPEECH:

@@ -21,6 +21,7 @@ from sensorium.inference.open import EngineName, dtype_of, locate, open_engine
 from sensorium.results import Answer, Chunk, Classification, Fill, Generation, Score, Tagging, Translation
 from sensorium.tasks.answer import Context, check_questions
 from sensorium.tasks.ask import AnswerOptions, ask
+from sensorium.tasks.caption_model import Sees
 from sensorium.tasks.classify import classify_all
 from sensorium.tasks.fill_mask import fill_masks
 from sensorium.tasks.generate import GenerateOptions, generate_all, request, sampling_of, stream
@@ -41,6 +42,7 @@ _KINDS: dict[Capability, str] = {
     "classify": "a model that was trained on classes (an encoder with a sequence classification head)",
     "tag": "a model that was trained on tags (an encoder with a token classification head)",
     "transcribe": "a model of speech (such as Whisper)",
+    "caption": "a language model with eyes (a LLaVA folder, or what sensorium.give_eyes made)",
 }
 
 
@@ -89,7 +91,7 @@ def load(
     return LanguageModel(engines, str(source))
 
 
-class LanguageModel(Hears):
+class LanguageModel(Hears, Sees):
     """A loaded model. Tasks that it cannot do raise `CapabilityError`, which says what can."""
 
     def __init__(self, engines: Sequence[Engine], source: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sensorium.tour.answer import answer
 from sensorium.tour.attention import attention_maps
 from sensorium.tour.checks import verify_models
+from sensorium.tour.fuse import fuse_digits
 from sensorium.tour.masks import fill_masks, masked_accuracy
 from sensorium.tour.pretrain import train_decoder, train_encoder
 from sensorium.tour.text import prepare_text
@@ -23,5 +24,6 @@ CHAPTERS = [
     Chapter("Bits per byte against counting", bits_per_byte),
     Chapter("Translate", translate),
     Chapter("Answer", answer),
+    Chapter("See and hear", fuse_digits),
     Chapter("Verify what was saved", verify_models),
 ]

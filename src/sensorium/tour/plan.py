@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-BUNDLED = Path(__file__).parents[1] / "assets" / "corpus"
+_ASSETS = Path(__file__).parents[1] / "assets"
+BUNDLED = _ASSETS / "corpus"
 SECONDS = 360
 """The most that the default plan may take on two cores."""
 
@@ -51,7 +52,7 @@ class Plan:
         "optim.beta2=0.95",
         "schedule.kind=wsd",
         "schedule.decay=0.4",
-        "run.max_minutes=2.8",
+        "run.max_minutes=2.4",
         "run.steps=1000000",
         "run.eval_every=80",
     )
@@ -59,7 +60,7 @@ class Plan:
     the encoder finds out in minutes that neighbours matter, for which it takes several times as long at 128."""
     decoder: tuple[str, ...] = (
         "batch.seq_len=256",
-        "run.max_minutes=1.5",
+        "run.max_minutes=1.2",
         "run.steps=1000000",
         "run.eval_every=80",
     )
@@ -108,3 +109,16 @@ class Plan:
         Asked("Who is the owner of Pemberley?", "Mr. Darcy"),
         Asked("Who lives at Rosings?", "Lady Catherine de Bourgh"),
     )
+    digits: Path = _ASSETS / "digits" / "digits.zip"
+    """An archive with digits.csv: columns image, sound, voice, digit; and the files that it names."""
+    fusion: str = "concat"
+    """How features are fused."""
+    fuse: tuple[str, ...] = (
+        "picture.size=24",
+        "picture.patch=6",
+        "augment.crop=0.85",
+        "run.epochs=1000",
+        "run.max_minutes=0.5",
+        "run.eval_every=1000000",
+    )
+    """Settings of `sensorium fuse`."""

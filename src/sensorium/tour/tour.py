@@ -5,6 +5,7 @@ out/
   corpus/        the prepared text
   encoder/       a BERT, as a Hugging Face folder
   decoder/       a Llama, likewise
+  fused/         a model of pictures and sounds, where the extras for it are there
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from sensorium.training.folder import OURS
 from sensorium.training.loop import TrainingInterruptedError
 
 REPORT = "report.html"
-_PARTS = {"corpus": ["manifest.json"], "encoder": OURS, "decoder": OURS}
+_PARTS = {"corpus": ["manifest.json"], "encoder": OURS, "decoder": OURS, "fused": OURS}
 """The folders of a tour, and the files one of which shows that --force may replace them."""
 
 
