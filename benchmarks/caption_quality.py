@@ -85,7 +85,7 @@ def nearest(vision: Path) -> list[str]:
     spec = ImageSpec.from_dict(loaded.preprocessor or {})
     one = loaded.model.towers["image"] if isinstance(loaded.model, Aligned) else loaded.encoder.tower
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def vectors(pictures: Sequence[Path]) -> torch.Tensor:
         parts = [one(image_batch(pictures[i : i + 64], spec)) for i in range(0, len(pictures), 64)]
         return torch.nn.functional.normalize(torch.cat(parts), dim=-1)

@@ -147,3 +147,11 @@ def test_a_broken_picture_is_an_error_or_a_row_of_nothing(threads: int, tmp_path
     assert {index: type(error) for index, error in told.items()} == {1: DataError, 3: InputError}
     assert not pixels[[1, 3]].any()
     assert torch.equal(pixels[[0, 2]], image_batch([files[0], files[2]], ImageSpec()))
+
+
+def test_a_batch_is_filled_by_several_threads_in_inference_mode() -> None:
+    pictures = [torch.full((3, 40, 40), value, dtype=torch.uint8) for value in (10, 200, 90)]
+    spec = ImageSpec.from_dict({"image_processor_type": "ViTImageProcessor", "size": {"height": 8, "width": 8}})
+    with torch.inference_mode():
+        filled = image_batch(pictures, spec, threads=2)
+    assert torch.equal(filled, image_batch(pictures, spec, threads=1))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from sensorium.tour.plan import Asked, Plan, Strings, Term
 from sensorium.tour.tour import Tour, tour
 from tests.inference import folders, seq2seq
 from tests.tasks.test_translate import with_tokens
+from tests.training.fused import SMALL
 
 ANIMALS = ["cat", "dog", "bird", "horse", "fish", "mouse", "sheep", "goat"]
 SOURCES = """# The text
@@ -50,7 +54,24 @@ def answerer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def plan(tmp_path_factory: pytest.TempPathFactory, translator: Path, answerer: Path) -> Plan:
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some of the bundled digits: two classes, all voices."""
+    path = tmp_path_factory.mktemp("digits") / "digits.zip"
+    with zipfile.ZipFile(Plan().digits) as whole, zipfile.ZipFile(path, "w") as part:
+        rows = list(csv.DictReader(io.StringIO(whole.read("digits.csv").decode())))
+        kept = [row for row in rows if row["digit"] in ("one", "two")]
+        listed = io.StringIO()
+        writer = csv.DictWriter(listed, list(kept[0]))
+        writer.writeheader()
+        writer.writerows(kept)
+        part.writestr("digits.csv", listed.getvalue())
+        for name in (row[key] for row in kept for key in ("image", "sound")):
+            part.writestr(name, whole.read(name))
+    return path
+
+
+@pytest.fixture(scope="session")
+def plan(tmp_path_factory: pytest.TempPathFactory, translator: Path, answerer: Path, digits: Path) -> Plan:
     folder = tmp_path_factory.mktemp("text")
     farm = [f"The {a} sat by the {b}. It was warm. The {b} ran to the {a}." for a in ANIMALS for b in ANIMALS]
     weather = [f"今天天气很好，{a}月{b}日有雨。明天天气不好，没有雨。" for a in "一二三四五六" for b in "一二三四五六"]
@@ -71,6 +92,8 @@ def plan(tmp_path_factory: pytest.TempPathFactory, translator: Path, answerer: P
         terms=(Term("the cat", "cat", "猫"),),
         answerer=str(answerer),
         book=folder / "farm.jsonl.gz",
+        digits=digits,
+        fuse=(*SMALL, "run.epochs=2"),
         questions=(Asked("who sat by the horse?", "the cat"), Asked("who ran?", "nobody at all")),
     )
 

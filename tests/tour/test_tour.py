@@ -24,7 +24,7 @@ from sensorium.training.loop import TrainingInterruptedError
 from tests.reports.test_page import Reader
 
 LAST = ["How long it took", "Where to go on"]
-PARTS = {"report.html", "corpus", "encoder", "decoder"}
+PARTS = {"report.html", "corpus", "encoder", "decoder", "fused"}
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +44,7 @@ def test_the_page_holds_every_chapter_in_order(toured: Tour, page: str) -> None:
 
 def test_the_page_shows_sources_samples_plots_and_the_attention_map(toured: Tour, page: str) -> None:
     reader = Reader(page)
-    assert reader.tags.count("svg") == 4  # two loss curves, accuracy, bits per byte
+    assert reader.tags.count("svg") == 5  # two loss curves, accuracy, bits per byte, senses
     assert "script" not in reader.tags
     for said in ("public domain <test>", "天气", "farm.jsonl.gz", "今天[MASK]气很好。"):
         assert said in reader.text
@@ -69,6 +69,7 @@ def test_what_a_tour_leaves_can_be_used(toured: Tour) -> None:
     assert sm.load(toured.folder / "encoder", verify=True).fill_mask("The [MASK] sat.", top_k=1)
     assert sm.load(toured.folder / "decoder", verify=True).generate("The cat", max_new_tokens=2).token_ids
     assert len(sm.Corpus.open(toured.folder / "corpus").validation) > 5
+    assert sm.load(toured.folder / "fused").classes == ("one", "two")
 
 
 def one_chapter(monkeypatch: pytest.MonkeyPatch, run=lambda trip: [Text("said")]) -> None:

@@ -46,3 +46,12 @@ def initialise_senses(model: nn.Module, *, std: float = 0.02, generator: torch.G
             if name.endswith(("attention.out.weight", "cross.out.weight", "feedforward.down.weight")):
                 drawn = ends.get(".".join(name.split(".")[:-3]) + ".", std)
             parameter.normal_(0.0, drawn, generator=generator)
+
+
+def fresh_std(dim: int) -> float:
+    """Deviation of fresh weights: 0.02 at a width of 768, as the large models have it, and in proportion to
+    1 / √width elsewhere, so that what goes through a narrow tower is no weaker."""
+    return _STD * math.sqrt(_WIDTH / dim)
+
+
+_STD, _WIDTH = 0.02, 768

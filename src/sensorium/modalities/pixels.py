@@ -146,7 +146,9 @@ def image_batch(
     """
     if not images:
         raise InputError("no pictures were given", fix="Give one or more")
-    pixels = torch.zeros(len(images), 3, *spec.size)
+    # Threads that fill it are not in the inference mode that the caller may be in.
+    with torch.inference_mode(False):
+        pixels = torch.zeros(len(images), 3, *spec.size)
 
     def fill(index: int) -> SensoriumError | None:
         try:

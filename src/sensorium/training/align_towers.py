@@ -7,13 +7,12 @@ each of pictures, sounds (of spectrograms, one channel) and frames, and CLIP's o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sensorium.core.config import ModelConfig, StackConfig
-from sensorium.core.fresh import initialise_senses
+from sensorium.core.fresh import fresh_std, initialise_senses
 from sensorium.core.senses import PatchEmbedConfig, SenseConfig
 from sensorium.core.tower import CLIP_SCALE, Aligned, AlignedConfig, Tower, TowerConfig
 from sensorium.data.captions import between_ends
@@ -151,13 +150,6 @@ def build_aligned(
     return model
 
 
-def fresh_std(dim: int) -> float:
-    """Deviation of fresh weights: 0.02 at a width of 768, as the large models have it, and in proportion to
-    1 / √width elsewhere, so that what goes through a narrow tower is no weaker."""
-    return _STD * math.sqrt(_WIDTH / dim)
-
-
-_STD, _WIDTH = 0.02, 768
 _FRESH = ("projection.", "pooler.")
 """What a given tower may lack."""
 

@@ -215,4 +215,3 @@ def _notes(data: _Data, gallery: Gallery, eyes: Vision, model: LearningEyes) -> 
         named = [f"{one['where']}: {one['reason']}" for one in data.ledger.problems[:_LISTED]]
         told.append(f"{problems} rows were left out ({'; '.join(named)})")
     return tuple(told)
-

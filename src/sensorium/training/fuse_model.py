@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from sensorium.core.fresh import initialise_senses
+from sensorium.core.fresh import fresh_std, initialise_senses
 from sensorium.core.model import Encoder, initialise
 from sensorium.core.sense_encoder import SenseModelConfig
 from sensorium.core.senses import PatchEmbedConfig, SenseConfig
@@ -125,9 +125,9 @@ def start_model(config: FusedConfig, planned: list[Planned]) -> FusedModel:
         encoder = model.encoder(one.config.name)
         match encoder:
             case TextEncoder():
-                initialise(encoder.model)
+                initialise(encoder.model, std=fresh_std(encoder.model.config.stack.dim))
             case PatchEncoder() | ClipEncoder():
-                initialise_senses(encoder)
+                initialise_senses(encoder, std=fresh_std(encoder.model.config.tower.stack.dim))
         if one.weights is not None and not isinstance(encoder, NumbersEncoder):
             encoder.model.load_state_dict(one.weights)
     return model

@@ -17,7 +17,7 @@ import torch
 
 from sensorium import __version__
 from sensorium.core.count_senses import sense_parameters
-from sensorium.core.fresh import initialise_senses
+from sensorium.core.fresh import fresh_std, initialise_senses
 from sensorium.data.media import ClipSpec, Spec
 from sensorium.data.sense_pairs import load_pairs, split_pairs
 from sensorium.data.sense_table import Kind, SenseColumn, SenseTable, read_sense_table
@@ -41,7 +41,6 @@ from sensorium.training.align_recipe import (
     check_size,
     read_recipe,
 )
-from sensorium.training.align_towers import fresh_std
 from sensorium.training.devices import device_of
 from sensorium.training.folder import open_run
 from sensorium.training.loop import Loop
