@@ -7,7 +7,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
 .PHONY: demo test lint types layers docs bench unit slow clean
 
-demo: $(VENV)/.core           ## install the core and BM25, then go the whole way on the bundled text: open demo/report.html
+demo: $(VENV)/.core           ## install the core and what its chapters use, then go the whole way on the bundled text: open demo/report.html
 	$(BIN)/sensorium tour --out demo --force
 
 test: lint types layers docs unit   ## everything that a change must pass
@@ -44,7 +44,7 @@ $(VENV)/.torch: constraints.txt
 BUILT_FROM := pyproject.toml hatch_build.py csrc/skinny.c
 
 $(VENV)/.core: $(VENV)/.torch $(BUILT_FROM)
-	$(PIP) install --quiet -e '.[qa]'
+	$(PIP) install --quiet -e '.[qa,audio,fusion]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.torch $(BUILT_FROM)

@@ -1,4 +1,4 @@
-"""Run every benchmark, one after the other: `make bench`. About five hours on two cores.
+"""Run every benchmark, one after the other: `make bench`. About seven hours on two cores.
 
 More than two of them are for `translation_quality`, which trains both sides for an hour, in two languages, and nearly
 one for `answer_quality`.
@@ -26,6 +26,12 @@ BENCHMARKS = (
     "translation_quality fr",
     "translate",
     "answer_quality",
+    "features",
+    "vision",
+    "fuse",
+    "fuse_quality",
+    "align_quality",
+    "caption_quality",
 )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from sensorium import __version__
 from sensorium.data.tables.cells import text_of
 from sensorium.errors import SensoriumError
-from sensorium.files import write_json
+from sensorium.files import StrPath, write_json
 from sensorium.fusion.measures import MAIN
 from sensorium.fusion.statistics import Interval
 from sensorium.modalities.image import decode
@@ -36,12 +36,13 @@ _EDGE = 240
 _COLOURS = {"alone": "muted", "feature": "accent", "decision": "second"}
 
 
-def write_report(found: FusionComparison, out: Path) -> Path:
+def write_report(found: FusionComparison, out: StrPath) -> Path:
     """Write `report.html` and `report.json` into a folder; where the page lies.
 
     Raises:
         DiskError: the disk is full or may not be written.
     """
+    out = Path(out)
     write_json(out / DATA, as_dict(found))
     page(found).write(out / REPORT)
     return out / REPORT
