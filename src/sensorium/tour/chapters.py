@@ -8,6 +8,7 @@ from sensorium.tour.checks import verify_models
 from sensorium.tour.fuse import fuse_digits
 from sensorium.tour.masks import fill_masks, masked_accuracy
 from sensorium.tour.pretrain import train_decoder, train_encoder
+from sensorium.tour.search import find_pictures
 from sensorium.tour.text import prepare_text
 from sensorium.tour.translate import translate
 from sensorium.tour.trip import Chapter
@@ -25,5 +26,6 @@ CHAPTERS = [
     Chapter("Translate", translate),
     Chapter("Answer", answer),
     Chapter("See and hear", fuse_digits),
+    Chapter("Find pictures by words", find_pictures),
     Chapter("Verify what was saved", verify_models),
 ]

@@ -109,6 +109,9 @@ class Plan:
         Asked("Who is the owner of Pemberley?", "Mr. Darcy"),
         Asked("Who lives at Rosings?", "Lady Catherine de Bourgh"),
     )
+    aligned: str = "default:align"
+    pictures: Path = _ASSETS / "pictures" / "pictures.zip"
+    """An archive with names.json, which names each picture in some languages, and the pictures."""
     digits: Path = _ASSETS / "digits" / "digits.zip"
     """An archive with digits.csv: columns image, sound, voice, digit; and the files that it names."""
     fusion: str = "concat"
