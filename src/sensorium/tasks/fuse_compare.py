@@ -1,7 +1,8 @@
 """Each modality alone, features fused in several ways, decisions fused in several ways: on one table, one split.
 
-The rows that judge are put aside first, and nothing is chosen by them: which system is named the best alone, and which
-the best fused, is decided on the validation rows. A system that has nothing to say of a row, because its modality is
+The rows that judge are put aside first. Which fused system is named the best is decided on the validation rows; it is
+held against the modality that is the best alone on the rows that judge, which favours that one: so fusion is said to
+help only where it beats every modality alone. A system that has nothing to say of a row, because its modality is
 missing there, answers how frequent the classes are.
 """
 
@@ -44,6 +45,8 @@ from sensorium.training.fuse_table import prepare_table
 COMPARED = ("concat", "gated", "low_rank", "bottleneck")
 """Ways to fuse features that are compared by default."""
 MODULATED = "concat, modulated"
+_SURE = 0.05
+"""The largest p of a difference that is called one."""
 Level = Literal["alone", "feature", "decision"]
 Scores = Float64[np.ndarray, " rows"]
 
@@ -83,7 +86,8 @@ class FusionComparison:
         target: its classes.
         test: the rows that judged.
         systems: all of them, the best on validation first.
-        alone, fused: the best of one modality, and the best fused one, chosen on validation rows.
+        alone: the best of one modality, on the rows that judge.
+        fused: the best fused one, on the validation rows.
         gain: mean score of the fused one above the one alone, paired by row.
         p: of the hypothesis that they are alike.
         modulation: mean score that gradient modulation adds to `concat`; None if it was not tried.
@@ -112,8 +116,8 @@ class FusionComparison:
 
     @property
     def helps(self) -> bool:
-        """Whether fusion is better than the best modality alone beyond chance."""
-        return self.gain.low > 0
+        """Whether fusion is better than every modality alone beyond chance."""
+        return self.gain.low > 0 and self.p < _SURE
 
 
 def compare_fusion(
@@ -199,7 +203,7 @@ def _concluded(
 ) -> FusionComparison:  # fmt: skip
     better = -1.0 if MAIN[judge.target.problem] in LOWER_IS_BETTER else 1.0
     ordered = sorted(systems, key=lambda one: -better * one.validation)
-    alone = next(one for one in ordered if one.level == "alone")
+    alone = max((one for one in systems if one.level == "alone"), key=lambda one: one.interval.value)
     fused = next(one for one in ordered if one.level != "alone")
     by_name = {one.name: one for one in systems}
     best = next((one for one in ordered if one.level == "feature"), None)

@@ -88,7 +88,7 @@ def advice(found: FusionComparison) -> str:
         f"{_scored(found)} of {fused.name}, the best fused on the validation rows, is {_signed(gain)} against that of "
         f"{alone.name}"
     )
-    if gain.low > 0:
+    if found.helps:
         said = f"Fuse. {named}: better beyond chance (p = {found.p:.3g})."
     elif gain.high < 0:
         said = f"Do not fuse. {named}: worse beyond chance (p = {found.p:.3g}). Use {alone.name}."
@@ -116,10 +116,10 @@ def page(found: FusionComparison) -> Page:
     return Page(
         title=f"What tells “{found.label}”?",
         lead="Each modality alone, features fused in several ways, decisions fused in several ways, judged by the same "
-        f"{rows:,} rows, which nothing was learned from or chosen by.",
+        f"{rows:,} rows, which nothing was learned from.",
         facts=[
-            Fact(f"{main}, {found.alone.name}", _value(found.alone), "the best alone"),
-            Fact(f"{main}, {found.fused.name}", _value(found.fused), "the best fused"),
+            Fact(f"{main}, {found.alone.name}", _value(found.alone), "the best alone on these rows"),
+            Fact(f"{main}, {found.fused.name}", _value(found.fused), "the best fused on validation rows"),
             Fact("difference", f"{found.gain.value:+.3f}", f"{found.gain.low:+.3f} to {found.gain.high:+.3f}"),
         ],
         sections=[
