@@ -348,7 +348,7 @@ def test_use_refuses_a_pipe_that_is_not_text(verb: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "phrases"),
     [
-        (["trian"], ["No such command 'trian'. Did you mean 'train'? See: sensorium --help"]),
+        (["trian"], ["No such command 'trian'. Did you mean 'train'"]),
         (["train"], ["Missing argument 'corpus'. See: sensorium train --help"]),
         (["train", "corpus", "--recpie", "x"], ["--recpie", "--recipe", "See: sensorium train --help"]),
         (["prepare", "texts"], ["Missing option '--out'"]),

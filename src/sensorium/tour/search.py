@@ -48,7 +48,7 @@ def find_pictures(trip: Trip) -> Sequence[Block]:
             f"names in five languages; it has seen none of these {len(pictures)} in any language. Each of their "
             f"{len(asked)} names is asked for: the right picture comes first in {(rank == 1).mean():.0%}, and among "
             f"the first five in {(rank <= 5).mean():.0%}; blindly that would be {1 / len(pictures):.0%} and "
-            f"{min(1.0, 5 / len(pictures)):.0%}. Every {step}th name is shown, with what came first, second and third."
+            f"{min(1.0, 5 / len(pictures)):.0%}. One name in {step} is shown, with what came first, second and third."
         ),
         Columns(shown),
     ]
