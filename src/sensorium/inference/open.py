@@ -10,8 +10,9 @@ import torch
 
 from sensorium.bundled import DEFAULTS, default_folder
 from sensorium.errors import CapabilityError, InputError, SensoriumError, closest, require, unknown
-from sensorium.families import SEEING, SPEECH, TWO_STACKS
-from sensorium.families.checkpoint import family_among, family_of, read_config
+from sensorium.families import SEEING, SENSES, SPEECH, TWO_STACKS
+from sensorium.families.aligned import is_aligned
+from sensorium.families.checkpoint import architecture_of, family_among, family_of, read_config
 from sensorium.files import StrPath, read_errors
 from sensorium.inference.engine import Engine
 from sensorium.inference.native import NativeEngine
@@ -86,7 +87,14 @@ def _open(path: Path, engine: EngineName | None, kind: torch.dtype, place: str, 
         if engine == "transformers":
             raise InputError("the transformers engine opens folders", where=str(path), fix="Use engine='native'")
         return NativeEngine.open(path, dtype=kind, device=place)
+    _refuse_fused(path)
     config = read_config(path)
+    if family_among(SENSES, config) is not None:
+        raise CapabilityError(
+            f"a {architecture_of(config) or config.get('model_type')} sees or hears, and has no words to say",
+            where=str(path),
+            fix="Search with it by `sensorium search`, or start `sensorium fuse`, `align` or `give-eyes` from it",
+        )
     if engine != "transformers" and family_among(SEEING, config) is not None:
         return NativeEyesEngine.open(path, dtype=kind, device=place)
     family = family_of(config) if engine != "transformers" else None
@@ -100,6 +108,23 @@ def _open(path: Path, engine: EngineName | None, kind: torch.dtype, place: str, 
     from sensorium.inference.transformers_engine import TransformersEngine
 
     return TransformersEngine.open(path, dtype=kind, device=place, trust_remote_code=trust_remote_code)
+
+
+def _refuse_fused(path: Path) -> None:
+    """A folder of folders is no model of text.
+
+    Raises:
+        CapabilityError: it is one.
+    """
+    if (path / "fusion.json").is_file():
+        aligned = is_aligned(path)
+        raise CapabilityError(
+            "holds senses that were aligned, and no model of text"
+            if aligned
+            else "holds a fused model, which tells labels of rows and no text",
+            where=str(path),
+            fix="Use `sensorium search`" if aligned else "Use `sensorium predict`",
+        )
 
 
 def _try_to_read(path: Path) -> None:

@@ -2,7 +2,8 @@
 
 Unusual: the size is checked from the header, before a pixel is decoded, and Pillow's own guard (a global number and a
 warning) is not used: its plug-ins are called one by one. So a limit holds for one call, in any thread. Only plug-ins
-that decode pixels are asked; never EPS, for which Pillow runs another program.
+that decode pixels are asked; never EPS, for which Pillow runs another program, and never ICO or ICNS, whose header does
+not tell how large the picture inside is.
 """
 
 from __future__ import annotations
@@ -36,8 +37,6 @@ _FORMATS = (
     "AVIF",
     "JPEG2000",
     "PPM",
-    "ICO",
-    "ICNS",
     "QOI",
     "PSD",
     "SGI",

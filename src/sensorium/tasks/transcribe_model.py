@@ -64,6 +64,8 @@ class Hears(ABC):
         if not isinstance(engine, SpeechEngine):
             raise CapabilityError("the model does not transcribe", where=self.source)
         wish = transcribe_wish(engine, **options)
+        if not max_seconds > 0:
+            raise InputError(f"max_seconds={max_seconds} leaves nothing to hear", fix="Give seconds above 0")
         several = isinstance(sound, list | tuple)
         sounds = list(sound) if isinstance(sound, list | tuple) else [sound]
         samples = [
