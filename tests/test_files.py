@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from sensorium.errors import InputError
-from sensorium.files import DiskError, atomic_folder, disk_errors, read_json, write_text
+from sensorium.files import DiskError, atomic_folder, disk_errors, read_json, refuse_unspeakable, write_text
 from tests.cli.shell import tree
 
 
@@ -92,6 +93,15 @@ def test_json_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for name, phrase in (("", "Is a directory"), ("none", "No such file")):
         with pytest.raises(InputError, match=rf"{tmp_path / name}: {phrase}.*\. Check the path"):
             read_json(tmp_path / name)
+
+
+def test_half_a_character_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"\\ud800' is no path: it is not valid Unicode"):
+        write_text(f"{tmp_path}/\ud800", "x")
+    write_text(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"), "x")  # a name need not be UTF-8
+    refuse_unspeakable("\U0001f600 a", where="here")
+    with pytest.raises(InputError, match="here: the text is not valid Unicode at character 3"):
+        refuse_unspeakable("a \ud800", where="here")
 
 
 def test_a_name_with_a_zero_byte_is_refused_in_words(tmp_path: Path) -> None:

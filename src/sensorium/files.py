@@ -211,10 +211,28 @@ def refuse_impossible(path: StrPath) -> None:
     """Raise if no file system can have such a name.
 
     Raises:
-        InputError: there is a zero byte in it.
+        InputError: there is a zero byte in it, or half of a surrogate pair.
     """
     if "\0" in str(path):
         raise InputError(f"{str(path)!r} is no path: it has a zero byte in it", fix="Name a file or a folder")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError as error:
+        raise InputError(f"{str(path)!r} is no path: it is not valid Unicode", fix="Name a file or a folder") from error
+
+
+def refuse_unspeakable(text: str, *, where: str | None = None) -> None:
+    """Raise if UTF-8 cannot write a text.
+
+    Raises:
+        InputError: there is half of a surrogate pair in it (as JSON may hold, or a command line that was no UTF-8).
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"the text is not valid Unicode at character {error.start + 1}", where=where, fix="Give UTF-8 text"
+        ) from error
 
 
 def refuse_existing(path: StrPath, *, force: bool = False) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,34 @@ def test_a_search_prints_the_nearest_first(place: Path) -> None:
     assert like.out.strip().endswith("3.png")
 
 
+def test_what_cannot_be_read_is_named_once(place: Path, tmp_path: Path) -> None:
+    shutil.copyfile(place / "0.png", os.fsencode(tmp_path) + b"/\xff.png")
+    for number in range(5):
+        (tmp_path / f"{number}.png").write_bytes(b"")
+    words = ("search", str(place / "run"), "red", "--index", str(tmp_path), "--device", "cpu")
+    first, again = shell(*words), shell(*words, "--json")
+    (note,) = first.err.splitlines()
+    assert note.startswith("note: 5 of the files could not be read (0.png: the file is empty; 1.png: ")
+    assert note.endswith("; and 2 more)")
+    assert again.err == "note: 5 of the files could not be read\n"
+    assert json.loads(again.out)[0]["path"] == "\\udcff.png"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("x", "--top", "0"), (), ("x", "--like", "0.png"), ("--like", "absent.png"), ("x", "--index-file", "a.txt")],
+)
+def test_a_search_that_asks_nothing_reads_no_folder(place: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
+    shutil.copyfile(place / "0.png", tmp_path / "0.png")
+    (tmp_path / "a.txt").write_text("mine")
+    given = [str(tmp_path / word) if word.endswith((".png", ".txt")) else word for word in words]
+    failed = shell("search", str(place / "run"), *given, "--index", str(tmp_path), "--device", "cpu")
+    assert failed.code == 2
+    assert failed.err.startswith("error: ")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.png", "a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "mine"
+
+
 def test_pretraining_prints_its_loss(place: Path) -> None:
     settings = [word for setting in SMALL if setting.startswith("image.") for word in ("--set", setting)]
     done = shell("pretrain", str(place), "--out", str(place / "vit"), *settings, "--set", "run.steps=2")
@@ -53,6 +83,7 @@ def test_pretraining_prints_its_loss(place: Path) -> None:
         (("align", "{table}", "--out", "x", "--set", "image.sise=3"), "did you mean image.size"),
         (("search", "{run}", "x", "--index", "nothing"), "no such folder"),
         (("search", "nothing", "x"), "no such model"),
+        (("pretrain", "nope", "--out", "x"), "no such file or folder"),
         (("pretrain", "{run}", "--out", "x", "--kind", "smell"), "is not one of image, audio, video"),
     ],
 )

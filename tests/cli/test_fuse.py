@@ -22,6 +22,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.code == 0, done.err
     assert "column picture: image" in done.err
     assert "column 'id' is left out" in done.err
+    assert "note: the label 'label' is taken for classification, 4 classes" in done.err
+    assert "rows read in" in done.out
     assert "accuracy: " in done.out
     assert f"model at {place / 'run'}" in done.out
     return place
@@ -71,6 +73,9 @@ def test_mistakes_are_one_line_and_exit_with_2(place: Path) -> None:
         (("fuse", str(place / "gone.csv"), "--label", "label"), "no such file"),
         (("predict", str(place), table), "holds no fused model"),
         (("predict", str(place / "run"), str(place / "0.png")), "are no tables"),
+        (("predict", str(place / "run"), table, "--out", str(place), "--force"), f"{place}: is a folder"),
+        (("predict", str(place / "run"), str(place)), f"{place}: is a folder"),
+        (("fuse", str(place / "gone"), "--label", "label"), f"{place / 'gone'}: no such file"),
     ):
         done = shell(*words)
         assert done.code == 2, words

@@ -54,8 +54,18 @@ def test_what_cannot_be_read_is_listed_once_and_is_never_fatal(folder: Path) -> 
     told = problems_told(column, "photo")
     assert told is not None
     assert "'photo': 4 files" in told
+    assert told.endswith(", named by 5 rows")
     with pytest.raises(InputError, match="row 1 has no image"):
         column.rows([0, 1])
+
+
+def test_a_path_that_no_file_system_can_hold_is_a_file_that_cannot_be_read(folder: Path) -> None:
+    column = load_media(["a.png", "\ud800.png"], "image", SPEC, root=folder)
+    assert column.present.tolist() == [True, False]
+    told = problems_told(column, "photo")
+    assert told is not None
+    assert told.startswith("column 'photo': 1 file could not be read (")
+    assert told.encode("utf-8")
 
 
 def test_a_column_without_one_file_is_an_error_unless_allowed(folder: Path) -> None:

@@ -12,7 +12,7 @@ from sensorium.errors import ConfigError
 from sensorium.fusion.compare import Told, compare
 from sensorium.fusion.decisions.build import build_decision
 from sensorium.fusion.measures import log_loss, measure
-from sensorium.fusion.model_decision import Verdict, fit_verdict
+from sensorium.fusion.model_decision import Verdict, check_decision, fit_verdict
 from tests.fusion.experts import experts
 
 SPEC = TargetSpec("classification", ("a", "b", "c"))
@@ -56,6 +56,14 @@ def test_the_best_way_on_validation_is_taken_and_comes_back_from_json(level: str
     assert main["log_loss"] <= min(tried.values()) + 1e-6
     again = Verdict.from_dict(json.loads(json.dumps(verdict.to_dict())))
     assert np.array_equal(again(validation[0]), answers)
+
+
+def test_a_decision_without_meaning_for_the_problem_is_refused() -> None:
+    check_decision("vote")
+    check_decision("vote", "classification")
+    check_decision("auto", "regression")
+    with pytest.raises(ConfigError, match="the decision 'calibrated' has no meaning for regression"):
+        check_decision("calibrated", "regression")
 
 
 def test_an_unknown_decision_is_refused() -> None:

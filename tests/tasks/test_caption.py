@@ -128,6 +128,8 @@ def test_what_cannot_be_seen_is_an_error(plain: Any, place: Path) -> None:
         ours.caption(pictures[0], prompt="an <image> of it")
     with pytest.raises(InputError, match="context holds"):
         ours.caption(pictures[0], prompt="the band " * 90)
+    with pytest.raises(InputError, match="not valid Unicode"):
+        ours.caption(pictures[0], prompt="\ud800")
     for wrong in (dict(beams=0), dict(max_new_tokens=0), dict(beams=2, top_k=3), dict(seed=-1), dict(top_p=2.0)):
         with pytest.raises(InputError):
             ours.caption(pictures[0], **wrong)

@@ -150,6 +150,12 @@ def test_several_pictures_of_several_messages_keep_their_places(seer: LanguageMo
         ([{"role": "user", "content": [{"type": "image_url"}]}], "names no picture"),
         ([{"role": "user", "content": [{"type": "image", "image": "absent.png"}]}], "No such file"),
         ([{"role": "user", "content": "an <image>"}], "stands for a picture"),
+        ([{"role": "user", "content": "a \ud800"}], "message 1: the text is not valid Unicode at character 3"),
+        (
+            [{"role": "user", "content": [{"type": "text", "text": "\udcff"}]}],
+            "message 1, part 1: the text is not valid",
+        ),
+        ([{"role": "user", "content": [{"type": "image", "image": "\ud800.png"}]}], "is no path"),
     ],
 )
 def test_messages_of_another_form_are_refused(untyped: None, seer: LanguageModel, messages: Any, words: str) -> None:

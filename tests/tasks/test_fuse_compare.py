@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sensorium.errors import InputError
-from sensorium.fusion.statistics import mcnemar
+from sensorium.fusion.statistics import Interval, mcnemar
 from sensorium.tasks.fuse_compare import FusionComparison, compare_fusion
 from sensorium.tasks.fuse_report import advice, write_report
 from tests.training.fused import SMALL, toy
@@ -20,8 +21,8 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[FusionComparison
     folder = tmp_path_factory.mktemp("compared")
     table = toy(folder / "toy", rows=240)
     found = compare_fusion(
-        table, label="label", out=folder / "out", kinds=["concat"], overrides=SMALL, columns={"note": "ignore"},
-        judge=0.3, show_progress=False,
+        table, label="label", out=folder / "out", kinds=["concat", "concat"], overrides=SMALL,
+        columns={"note": "ignore"}, judge=0.3, show_progress=False,
     )  # fmt: skip
     return found, write_report(found, folder / "out")
 
@@ -82,4 +83,45 @@ def test_where_the_label_is_chance_fusion_is_said_not_to_help(tmp_path: Path) ->
 def test_an_unknown_kind_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="concat"):
         compare_fusion(toy(tmp_path, rows=8), label="label", out=tmp_path / "out", kinds=["concatt"])
+    with pytest.raises(InputError, match="all kinds of decision are compared"):
+        compare_fusion(
+            toy(tmp_path, rows=8), label="label", out=tmp_path / "out",
+            overrides=["level=decision", "learn.decision=mean"],
+        )  # fmt: skip
+    with pytest.raises(InputError, match="compared without folds"):
+        compare_fusion(
+            toy(tmp_path, rows=8), label="label", out=tmp_path / "out", overrides=["level=decision", "learn.folds=5"]
+        )
     assert not (tmp_path / "out").exists()
+
+
+def test_numbers_alone_are_nothing_to_compare(tmp_path: Path) -> None:
+    table = toy(tmp_path / "toy", rows=40)
+    ignored = dict.fromkeys(("picture", "sound", "note"), "ignore")
+    with pytest.raises(InputError, match=r"there is nothing to compare. Train on them without --compare"):
+        compare_fusion(table, label="label", out=tmp_path / "out", columns=ignored)
+    assert not (tmp_path / "out").exists()
+
+
+def test_of_one_modality_there_is_nothing_to_fuse(tmp_path: Path) -> None:
+    table = toy(tmp_path / "toy", rows=60)
+    ignored = dict.fromkeys(("sound", "note", "size", "place"), "ignore")
+    found = compare_fusion(
+        table, label="label", out=tmp_path / "out", columns=ignored, overrides=[*SMALL, "run.epochs=1"],
+        show_progress=False,
+    )  # fmt: skip
+    assert [one.name for one in found.systems] == ["picture alone"]
+    assert found.unfused
+    assert not found.helps
+    assert found.gain.value == 0
+    assert advice(found).startswith("There is nothing to fuse")
+    html = write_report(found, tmp_path / "out").read_text(encoding="utf-8")
+    assert "Where fusion changes the answer" not in html
+    assert json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["best_fused"] is None
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.is_dir()] == ["experts"]
+
+
+def test_what_may_be_chance_is_said_so(compared: tuple[FusionComparison, Path]) -> None:
+    unsure = replace(compared[0], gain=Interval(0.183, 0.006, 0.37), p=0.0695)
+    assert "+0.183 (+0.006 to +0.370) against that of" in advice(unsure)
+    assert "which may be chance (p = 0.0695)" in advice(unsure)

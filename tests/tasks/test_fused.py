@@ -13,7 +13,7 @@ import torch
 import sensorium as sm
 from sensorium.errors import CapabilityError, CheckpointError, DataError, InputError
 from sensorium.modalities.mel import MelSpec, log_mel
-from sensorium.tasks.fused import FusedHandle, write_predictions
+from sensorium.tasks.fused import FusedHandle, as_json, write_predictions
 from sensorium.tasks.fused_subsets import evaluate_noise, evaluate_subsets, with_noise, worth
 from sensorium.training.fuse import fuse
 from tests.training.fused import SMALL, read, toy, write
@@ -70,6 +70,7 @@ def test_what_is_missing_or_broken_is_done_without_and_counted(handle: FusedHand
     assert "zero.png" in found.notes[0]
     assert "half.wav" in found.notes[1]
     assert "gone.wav" in found.notes[1]
+    assert found.notes[2:] == ("column 'place': 1 value was not seen in training",)
     assert list(found.rows[3].probabilities.values()) == pytest.approx(list(handle.fused.verdict.prior))
 
 
@@ -83,6 +84,17 @@ def test_a_column_may_be_missing_but_not_all(handle: FusedHandle, table: Path) -
     assert all(row.missing == ("note", "sound") for row in found.rows)
     with pytest.raises(InputError, match="has no column that the model reads"):
         handle.predict([{"colour": "red"}])
+
+
+def test_half_a_character_is_read_as_a_replacement_and_counted(handle: FusedHandle, table: Path) -> None:
+    rows = [{**read(table)[0], "note": "a \ud800 day"}, {**read(table)[0], "note": "a \ufffd day"}]
+    found = handle.predict_all(rows, root=table.parent)
+    assert found.notes == ("column 'note': 1 text is not valid Unicode, and read with \ufffd for what is not",)
+    assert found.rows[0].probabilities == pytest.approx(found.rows[1].probabilities)
+    found = handle.predict_all([{**read(table)[0], "picture": "\ud800.png"}], root=table.parent)
+    assert found.rows[0].missing == ("picture",)
+    assert found.notes[0].startswith("column 'picture': 1 file could not be read")
+    assert as_json(found).encode("utf-8")
 
 
 def test_a_row_is_told_alike_alone_and_among_others(handle: FusedHandle, table: Path) -> None:

@@ -97,6 +97,46 @@ def test_a_folder_that_cannot_be_written_is_searched_all_the_same(
     assert not list(photos.glob(".sensorium-index-*"))
 
 
+def test_nothing_but_an_index_is_overwritten(model: sm.AlignedModel, photos: Path) -> None:
+    diary = photos / "notes.txt"
+    with pytest.raises(InputError, match="is not overwritten"):
+        model.index(photos, file=diary)
+    assert diary.read_text() == "no picture"
+    with pytest.raises(InputError, match="is not overwritten"):
+        model.index(photos, file=photos / "deep")
+    model.index(photos)
+    (place,) = photos.glob(".sensorium-index-*")
+    place.write_bytes(b"something else")
+    with pytest.raises(InputError, match="is not overwritten"):
+        model.index(photos)
+    assert place.read_bytes() == b"something else"
+
+
+def test_what_only_its_name_says_is_a_picture_is_told(model: sm.AlignedModel, photos: Path) -> None:
+    (photos / "empty.png").write_bytes(b"")
+    (photos / "text.jpg").write_text("words")
+    (photos / "sound.wav").write_bytes(b"")
+    index = model.index(photos)
+    assert dict(index.problems)["empty.png"] == "the file is empty"
+    assert "it looks like a text file" in dict(index.problems)["text.jpg"]
+    assert len(index.problems) == 2
+    assert model.index(photos).read == 0
+
+
+def test_half_a_character_is_told(model: sm.AlignedModel, photos: Path) -> None:
+    for give in (
+        lambda: model.embed(["a", "b \ud800"]),
+        lambda: model.search("\ud800", photos),
+        lambda: model.classify([photos / "deep" / "red.png"], ["a", "\ud800"]),
+        lambda: model.search(None, photos, like="\ud800.png"),
+        lambda: model.index(photos, file="\ud800"),
+    ):
+        with pytest.raises(InputError, match="not valid Unicode"):
+            give()
+    with pytest.raises(InputError, match="no such folder"):
+        model.index("\ud800")
+
+
 def test_bad_questions_are_told(model: sm.AlignedModel, photos: Path, tmp_path: Path) -> None:
     index = model.index(photos)
     with pytest.raises(InputError, match="give a text, or a file"):
@@ -105,6 +145,10 @@ def test_bad_questions_are_told(model: sm.AlignedModel, photos: Path, tmp_path: 
         model.search("  ", index)
     with pytest.raises(InputError, match="top_k is 0"):
         model.search("red", index, top_k=0)
+    for query, options in ((None, {}), ("red", {"like": "x"}), ("red", {"top_k": 0}), (None, {"like": "absent.png"})):
+        with pytest.raises(InputError):  # before the folder is looked at
+            model.search(query, photos / "deep", **options)
+    assert not list((photos / "deep").glob(".sensorium-index-*"))
     with pytest.raises(InputError, match="no such folder"):
         model.index(tmp_path / "nothing")
     with pytest.raises(InputError, match="holds no picture"):

@@ -11,11 +11,13 @@ import torch
 import transformers as hf
 from PIL import Image
 
+from sensorium.data.sample import Ledger
 from sensorium.errors import CapabilityError, ConfigError, DataError, InputError
 from sensorium.families.seeing import read_seeing
 from sensorium.inference.fixtures import verify
 from sensorium.tasks.model import load
 from sensorium.training.caption import give_eyes
+from sensorium.training.caption_data import fingerprint, read_captions, split_rows
 from sensorium.training.caption_recipe import CaptionRecipe, load_caption_recipe
 from sensorium.training.train import Run
 from tests.inference.folders import bert, gpt2, saved
@@ -163,12 +165,59 @@ def test_pictures_that_cannot_be_read_are_counted(parts: Path, tmp_path: Path) -
         parts / "words", table, out=tmp_path / "out", vision=parts / "tower", device="cpu", show_progress=False,
         overrides=[*SHORT, "run.steps=1", "run.held_out=0"],
     )  # fmt: skip
-    assert run.notes[1].startswith("2 pictures cannot be read")
-    assert "absent.png" in run.notes[1]
+    assert run.notes[1].startswith("2 pictures cannot be read, which leaves out 3 rows (absent.png: ")
     assert run.notes[2].startswith("2 rows were left out")
+    assert run.notes[3].startswith("no row is left to measure by")
     table.write_text("image,caption\nabsent.png,a cat\n")
     with pytest.raises(DataError, match="none of 1 pictures can be read"):
         give_eyes(parts / "words", table, out=tmp_path / "none", vision=parts / "tower", show_progress=False)
+    assert not (tmp_path / "none").exists()
+    run_json = run.folder / "run" / "run.json"
+    before = run_json.read_bytes()
+    with pytest.raises(DataError, match="none of 1 pictures can be read"):
+        give_eyes(parts / "words", table, out=run.folder, vision=parts / "tower", show_progress=False, force=True)
+    with pytest.raises(InputError, match="another corpus"):
+        give_eyes(
+            parts / "words", table, out=run.folder, vision=parts / "tower", show_progress=False, resume=True,
+            overrides=[*SHORT, "run.steps=1", "run.held_out=0"],
+        )  # fmt: skip
+    assert run_json.read_bytes() == before
+    assert (run.folder / "config.json").is_file()
+
+
+def test_rows_that_lead_out_of_the_folder_or_hold_half_a_character_are_left_out(parts: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out.png").write_bytes((parts / "squares" / "0-0.png").read_bytes())
+    table, ledger = tmp_path / "in" / "pairs.jsonl", Ledger()
+    rows = [("../out.png", "a cat"), ("\ud800.png", "a dog"), ("a.png", "a \ud800 b"), ("./b.png", "fine")]
+    table.write_text("".join(json.dumps({"image": image, "caption": text}) + "\n" for image, text in rows))
+    kept = read_captions(table, ledger)
+    assert [(row.name, row.image) for row in kept] == [("b.png", tmp_path / "in" / "b.png")]
+    said = [problem["reason"] for problem in ledger.problems]
+    assert "leads out of the table's folder" in said[0]
+    assert all("not valid Unicode" in reason for reason in said[1:])
+    assert len(said) == 3
+
+
+def test_pictures_of_one_base_name_in_two_folders_are_two(tmp_path: Path) -> None:
+    table = tmp_path / "pairs.csv"
+    places = [f"{folder}/0.png" for folder in "abcdefgh"]
+    table.write_text("\n".join(["image,caption", *(f"{place},x" for place in places)]))
+    rows = read_captions(table, Ledger())
+    train, held = split_rows(rows, 0.5)
+    assert train
+    assert held
+    assert {row.name for row in (*train, *held)} == set(places)
+    table.write_text("\n".join(["image,caption", *(f"{place},x" for place in ["z/0.png", *places[1:]])]))
+    assert fingerprint(read_captions(table, Ledger())) != fingerprint(rows)
+
+
+def test_looks_too_large_for_the_memory_leave_no_file(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sensorium.training.caption_data._LARGE", 0)
+    assert taught(parts, tmp_path / "large", "run.steps=1").steps == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["large"]
 
 
 @pytest.mark.parametrize(
@@ -182,6 +231,7 @@ def test_pictures_that_cannot_be_read_are_counted(parts: Path, tmp_path: Path) -
         ([], dict(resume=True, force=True), InputError, "Choose one of them"),
         ([], dict(vision="absent"), InputError, "absent"),
         (["eyes.prompt=<image>"], {}, InputError, "stands for a picture"),
+        (["eyes.prompt=\ud800"], {}, InputError, "not valid Unicode"),
         (["batch.seq_len=6"], {}, DataError, "nothing to learn from"),
     ],
 )
@@ -190,6 +240,7 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(error, match=words):
         taught(parts, tmp_path / "out", "run.steps=1", *settings, **options)
+    assert not (tmp_path / "out").exists()
 
 
 def test_only_decoders_like_llama_are_given_eyes(parts: Path, tmp_path: Path) -> None:
@@ -197,6 +248,8 @@ def test_only_decoders_like_llama_are_given_eyes(parts: Path, tmp_path: Path) ->
         saved(make(), tmp_path / kind, kind)
         with pytest.raises(CapabilityError, match="no language model that can be given eyes"):
             give_eyes(tmp_path / kind, parts / "squares" / "pairs.csv", out=tmp_path / "out", vision=parts / "tower")
+    with pytest.raises(CapabilityError, match="no language model that can be given eyes"):
+        give_eyes(parts / "tower", parts / "squares" / "pairs.csv", out=tmp_path / "out", vision=parts / "tower")
 
 
 def test_a_recipe_is_a_file_of_what_is_not_the_default(tmp_path: Path) -> None:

@@ -134,6 +134,14 @@ def test_what_cannot_be_learned_from_is_refused(table: Path, tmp_path: Path) -> 
         fuse(table, label="label", out=out, level="features")
     with pytest.raises(ConfigError, match=r"fusion\.modality_dropout=1\.0 is out of range"):
         fuse(table, label="label", out=out, overrides=["fusion.modality_dropout=1"])
+    with pytest.raises(ConfigError, match=r"run\.max_minutes=0\.0 is out of range. It must be above 0$"):
+        fuse(table, label="label", out=out, overrides=["run.max_minutes=0"])
+    with pytest.raises(ConfigError, match="unknown decision 'bogus'"):
+        fuse(table.parent / "nowhere.csv", label="label", out=out, level="decision", decision="bogus")
+    with pytest.raises(ConfigError, match="the decision 'calibrated' has no meaning for regression"):
+        fuse(table, label="size", out=out, level="decision", decision="calibrated")
+    with pytest.raises(InputError, match=r"toy.*: is a folder"):
+        fuse(table.parent, label="label", out=out)
     with pytest.raises(InputError, match="Choose one of them"):
         fuse(table, label="label", out=out, resume=True, force=True)
     assert not out.exists()
@@ -154,3 +162,18 @@ def test_force_replaces_a_run_and_what_it_left(table: Path, tmp_path: Path) -> N
         with pytest.raises(InputError):
             fuse(table, label="label", out=other, overrides=small, **choice)  # type: ignore[arg-type]
     assert [path.name for path in other.iterdir()] == ["mine.txt"]
+
+
+def test_rows_that_cannot_be_split_are_named_with_their_column(table: Path, tmp_path: Path) -> None:
+    rows, out = [{**row, "when": number, "who": "me"} for number, row in enumerate(read(table)[:20])], tmp_path / "run"
+    rows[1]["when"] = "soon"
+    path = write(table.parent / "soon.csv", rows)
+    with pytest.raises(DataError, match=r"soon\.csv, column 'when', row 2: 'soon' is no time"):
+        fuse(path, label="label", out=out, time="when")
+    with pytest.raises(DataError, match=r"soon\.csv, column 'who': all rows are of 1 groups"):
+        fuse(path, label="label", out=out, group="who")
+    alike = [{"note": "a b c d e", "place": "in", "label": "ab"[number % 2]} for number in range(20)]
+    path = write(table.parent / "alike.csv", alike)
+    with pytest.raises(DataError, match=r"alike\.csv: 20 rows are alike in all that is read of them"):
+        fuse(path, label="label", out=out, columns={"note": "text", "place": "category"})
+    assert not out.exists()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 import sensorium as sm
+from sensorium.data.sense_table import read_sense_table
 from sensorium.errors import ConfigError, DataError, InputError
 from sensorium.training.pretrain_senses import pretrain
 from tests.training.senses import coloured_squares, frames, tones
@@ -72,6 +74,8 @@ def test_bad_input_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="fewer than two files"):
         run(tmp_path / "empty", tmp_path / "out")
+    with pytest.raises(InputError, match="no such file or folder"):
+        run(tmp_path / "nope", tmp_path / "out")
     with pytest.raises(InputError, match="not one of image, audio, video"):
         run(tmp_path / "empty", tmp_path / "out", kind="smell")
     table = coloured_squares(tmp_path, count=4)
@@ -80,3 +84,30 @@ def test_bad_input_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="leaves no patch"):
         run(table, tmp_path / "out", "hidden=1.0")
     assert not (tmp_path / "out").exists()
+
+
+def test_files_that_only_their_names_make_pictures_are_counted_and_named_once(tmp_path: Path) -> None:
+    coloured_squares(tmp_path, count=8)
+    for name in ("a.png", "b.png", "c.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "d.png").write_text("words")
+    (note,) = [note for note in run(tmp_path, tmp_path / "out", steps=1).notes if "could not be read" in note]
+    assert "4 files could not be read" in note
+    assert "and 1 more" in note
+
+
+def test_columns_of_another_sense_are_told(tmp_path: Path) -> None:
+    table = tones(tmp_path, count=8)
+    assert any("'sound' (audio)" in note for note in run(table, tmp_path / "out", steps=1).notes)
+    assert not any("learned from" in note for note in run(table, tmp_path / "other", steps=1, kind="audio").notes)
+
+
+def test_rows_that_hold_half_a_character_are_counted(tmp_path: Path) -> None:
+    coloured_squares(tmp_path, count=4)
+    rows = [{"photo": f"{number}.png", "caption": f"number {number}"} for number in range(4)]
+    rows += [{"photo": "0.png", "caption": "a \ud800 b"}, {"photo": "\ud800.png", "caption": "c"}]
+    table = tmp_path / "pairs.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = read_sense_table(table)
+    assert len(found) == 4
+    assert any(note.startswith("2 rows could not be used") for note in found.notes)

@@ -90,7 +90,7 @@ def fuse(
         typer.echo(f"note: {note}", err=True)
     for name, value in done.metrics.items():
         typer.echo(f"{name.replace('_', ' '):>28}: {value:.4f}")
-    typer.echo(f"{done.rows:,} rows in {done.steps:,} steps, {done.seconds / 60:.1f} minutes; model at {out}")
+    typer.echo(f"{done.rows:,} rows read in {done.steps:,} steps, {done.seconds / 60:.1f} minutes; model at {out}")
 
 
 def _refuse(without: str = "does nothing with --compare", **given: object) -> None:

@@ -19,12 +19,15 @@ def predict(
     json: Annotated[bool, typer.Option("--json", help="Print all predictions as JSON.")] = False,
 ) -> None:
     """Predict the label of every row of a table; what is missing in a row is done without."""
+    from sensorium.errors import InputError
     from sensorium.files import refuse_existing
     from sensorium.tasks.fused import as_json, open_fused, write_predictions
 
-    handle = open_fused(model, device=device)
     if out is not None:
+        if out.is_dir():
+            raise InputError("is a folder", where=str(out), fix="Name the file to write")
         refuse_existing(out, force=force)
+    handle = open_fused(model, device=device)
     found = handle.predict_all(table)
     for note in found.notes:
         typer.echo(f"warning: {note}", err=True)

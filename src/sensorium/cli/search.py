@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -22,17 +23,27 @@ def search(
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Find the pictures, sounds or clips in a folder that fit a text, or are like a file."""
+    from sensorium.data.media import listed
     from sensorium.tasks.aligned import open_aligned
+    from sensorium.tasks.search import refuse_none
 
+    refuse_none(top)
     handle = open_aligned(model, device=device)
+    asked = handle.asked(query, like=like)
     found = handle.index(index, file=index_file)
-    for path, problem in found.problems:
-        typer.echo(f"note: {path} could not be read: {problem}", err=True)
+    if found.problems:
+        named = f" ({listed(found.problems)})" if found.read else ""
+        typer.echo(f"note: {len(found.problems)} of the files could not be read{named}", err=True)
     if not found.kept:
         typer.echo("note: the index cannot be kept in that folder; name another place by --index-file", err=True)
-    hits = handle.search(query, found, like=like, top_k=top)
+    hits = [dataclasses.replace(hit, path=_printable(hit.path)) for hit in found.nearest(asked, top)]
     if json:
         print_json(hits)
         return
     for hit in hits:
         typer.echo(f"{hit.score:7.3f}  {hit.path}")
+
+
+def _printable(path: str) -> str:
+    """A name that is no UTF-8, with its bytes escaped."""
+    return path.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -76,6 +76,7 @@ class MediaColumn:
         values: of each file that could be read. Pictures: uint8 "files 3 height width". Sounds: float16
             "files mels frames". Clips: uint8 "files frames 3 height width".
         problems: each file that could not be read, and why.
+        unread: rows that name one of these.
         sound: the sound tracks of clips, where they were asked for; some clips have none.
     """
 
@@ -83,6 +84,7 @@ class MediaColumn:
     files: Int64[np.ndarray, " rows"]
     values: Shaped[np.ndarray, "files ..."]
     problems: tuple[tuple[str, str], ...] = ()
+    unread: int = 0
     sound: MediaColumn | None = None
 
     def __len__(self) -> int:
@@ -152,7 +154,7 @@ def load_media(
     places: dict[str, Path] = {}
     for path in dict.fromkeys(path for path in paths if path):
         try:
-            places[path] = _resolved(path, root)
+            places[path] = resolved(path, root)
         except SensoriumError as error:
             problems[path] = _said(error)
     wanted = list(dict.fromkeys(places.values()))
@@ -170,6 +172,7 @@ def load_media(
         files=files,
         values=decoded.values,
         problems=tuple(problems.items()),
+        unread=sum(path in problems for path in paths if path),
         sound=None if decoded.sounds is None else _sounds(files, decoded),
     )
 
@@ -301,7 +304,7 @@ def _parts(count: int) -> Iterator[range]:
         yield range(start, min(start + _AT_ONCE, count))
 
 
-def _resolved(path: str, root: Path) -> Path:
+def resolved(path: str, root: Path) -> Path:
     """Where a cell leads.
 
     Raises:
@@ -354,10 +357,19 @@ def _said(error: SensoriumError) -> str:
 
 
 def problems_told(column: MediaColumn, name: str, *, most: int = 3) -> str | None:
-    """One line about what could not be read, the first few by name; None where all could."""
+    """One line about what could not be read, the first few by name; None where all could. What is no UTF-8 in a name
+    is escaped."""
     if not column.problems:
         return None
-    first = "; ".join(f"{path}: {message}" for path, message in column.problems[:most])
-    more = "" if len(column.problems) <= most else f"; and {len(column.problems) - most} more"
     files = "file" if len(column.problems) == 1 else "files"
-    return f"column {name!r}: {len(column.problems)} {files} could not be read ({first}{more})"
+    rows = f", named by {column.unread:,} rows" if column.unread > len(column.problems) else ""
+    named = listed(column.problems, most=most)
+    told = f"column {name!r}: {len(column.problems)} {files} could not be read ({named}){rows}"
+    return told.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def listed(problems: Sequence[tuple[str, str]], *, most: int = 3) -> str:
+    """What is wrong and where, the first few by name. What is no UTF-8 in a name is escaped."""
+    first = "; ".join(f"{place}: {message}" for place, message in problems[:most])
+    told = first if len(problems) <= most else f"{first}; and {len(problems) - most} more"
+    return told.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -18,7 +18,7 @@ from typing import Any, Literal, cast, get_args
 from sensorium.data.rows import named_rows
 from sensorium.data.sample import Ledger
 from sensorium.errors import DataError, InputError, SensoriumError, unknown
-from sensorium.files import StrPath, text_hash
+from sensorium.files import StrPath, refuse_unspeakable, text_hash
 from sensorium.modalities.kinds import modality_of
 
 Kind = Literal["audio", "image", "text", "video"]
@@ -87,7 +87,7 @@ def read_sense_table(path: StrPath, *, columns: Mapping[str, str] | None = None,
         DataError: it is no table, has no rows, or fewer senses than `least`.
     """
     path, ledger = Path(path), Ledger()
-    rows = [row for _, row in named_rows(path, ledger)]
+    rows = [row for where, row in named_rows(path, ledger) if _speakable(row, where, ledger)]
     if not rows:
         raise DataError("there are no rows in it", where=str(path), fix="Give a header and one row or more")
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -130,13 +130,24 @@ def _kind_of_path(cell: str, root: Path) -> Kind | None:
     """What the file that a cell names holds; by its name where there is no such file."""
     if len(cell) > _LONGEST_PATH or "\n" in cell or "\0" in cell:
         return None
-    suffix = os.path.splitext(cell)[1].lower()
-    hinted = next((kind for kind, suffixes in _NAMES.items() if suffix in suffixes), None)
-    with suppress(OSError, SensoriumError):
+    with suppress(OSError):
         if (root / cell).is_file():
-            kind = modality_of(root / cell)
-            return kind if kind in _NAMES else hinted
-    return hinted
+            return held_by(root / cell) or kind_by_name(cell)
+    return kind_by_name(cell)
+
+
+def held_by(path: StrPath) -> Kind | None:
+    """Whether a file holds a picture, a sound or a clip; None if it is none of them, or cannot be read."""
+    with suppress(SensoriumError):
+        kind = modality_of(path)
+        return kind if kind in _NAMES else None
+    return None
+
+
+def kind_by_name(path: StrPath) -> Kind | None:
+    """What a file's name says that it holds, if its ending is known."""
+    suffix = os.path.splitext(os.fspath(path))[1].lower()
+    return next((kind for kind, suffixes in _NAMES.items() if suffix in suffixes), None)
 
 
 def _given(columns: Mapping[str, str], names: list[str], path: Path) -> dict[str, Kind]:
@@ -172,6 +183,17 @@ def _cell(value: Any) -> str | None:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     return str(value).strip() or None
+
+
+def _speakable(row: Mapping[str, Any], where: str, ledger: Ledger) -> bool:
+    """Whether UTF-8 can write all of a row; it is a problem otherwise."""
+    try:
+        for value in row.values():
+            refuse_unspeakable(_cell(value) or "")
+    except InputError as error:
+        ledger.problem(where, error.problem)
+        return False
+    return True
 
 
 def _is_number(text: str) -> bool:

@@ -19,7 +19,7 @@ from sensorium.errors import CapabilityError, CheckpointError, ConfigError, Sens
 from sensorium.fusion.calibration import apply_temperature, fit_temperature
 from sensorium.fusion.compare import Answers, Told
 from sensorium.fusion.decisions.base import Fitted
-from sensorium.fusion.decisions.build import build_decision, decision_from_dict, decisions_for
+from sensorium.fusion.decisions.build import DECISIONS, build_decision, decision_from_dict, decisions_for
 from sensorium.fusion.measures import Problem, checked_targets, log_loss
 from sensorium.fusion.model import Level
 
@@ -111,6 +111,20 @@ class Verdict:
             raise CheckpointError(f"a saved verdict is damaged: {error!r}", fix="Copy the folder anew") from error
 
 
+def check_decision(decision: str, problem: str | None = None) -> None:
+    """Refuse a kind of decision that does not exist or, where the problem is known, has no meaning for it.
+
+    Raises:
+        ConfigError: it is none of DECISIONS, nor `auto`; or none for the problem.
+    """
+    if decision not in (AUTO, *DECISIONS):
+        raise ConfigError(unknown("decision", decision, (AUTO, *DECISIONS)), fix="Name one of them")
+    if problem is not None and decision not in (AUTO, *(kinds := decisions_for(problem))):
+        raise ConfigError(
+            f"the decision {decision!r} has no meaning for {problem}", fix=f"Take one of {', '.join((AUTO, *kinds))}"
+        )
+
+
 def fit_verdict(
     level: Level,
     spec: TargetSpec,
@@ -136,9 +150,8 @@ def fit_verdict(
     Raises:
         ConfigError: there is no such decision, or it has no meaning for the problem.
     """
+    check_decision(decision, spec.problem)
     kinds = decisions_for(spec.problem)
-    if decision not in (AUTO, *kinds):
-        raise ConfigError(unknown("decision", decision, (AUTO, *kinds)), fix="Name one of them")
     told, targets = validation
     if not len(targets):
         told, targets = calibration if calibration is not None else validation

@@ -8,6 +8,7 @@ no twin of a training row judges.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -221,7 +222,7 @@ def _greedy(
 
 def _by_time(times: Shaped[np.ndarray, " rows"], shares: Float64[np.ndarray, " parts"]) -> Int64[np.ndarray, " rows"]:
     if times.dtype.kind not in "biufmM":
-        times = np.array([_moment(value, row) for row, value in enumerate(times.tolist())])
+        times = np.array([_moment(value, f"row {row}") for row, value in enumerate(times.tolist())])
     unknown = np.isnat(times) if times.dtype.kind in "mM" else np.isnan(times)
     if unknown.any():
         raise DataError("has no time", where=f"row {int(unknown.argmax())}", fix="Leave rows without a time out")
@@ -240,7 +241,17 @@ def _by_time(times: Shaped[np.ndarray, " rows"], shares: Float64[np.ndarray, " p
     return part[of_row]
 
 
-def _moment(value: object, row: int) -> float:
+def check_time(value: object, *, where: str) -> None:
+    """Refuse what rows cannot be split by.
+
+    Raises:
+        DataError: it is no number, no date, and no text that holds one; or NaN.
+    """
+    if math.isnan(_moment(value, where)):
+        raise DataError("has no time", where=where, fix="Leave rows without a time out")
+
+
+def _moment(value: object, where: str) -> float:
     """Seconds, or a number as it stands; a date without a zone is taken for UTC."""
     try:
         if isinstance(value, str):
@@ -255,7 +266,7 @@ def _moment(value: object, row: int) -> float:
         return float(value)  # type: ignore[arg-type]  # What is no number raises.
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"{value!r} is no time", where=f"row {row}", fix="Write dates as 2024-12-31, or give numbers"
+            f"{value!r} is no time", where=where, fix="Write dates as 2024-12-31, or give numbers"
         ) from error
 
 

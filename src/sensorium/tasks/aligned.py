@@ -28,7 +28,8 @@ from sensorium.modalities.pixels import ImageSpec, Picture, image_batch
 from sensorium.modalities.video import read_video
 from sensorium.objectives.alignment import prepared
 from sensorium.results import Classification
-from sensorium.tasks.search import Hit, Index, index_folder
+from sensorium.tasks.search import Hit, Index, index_folder, refuse_none
+from sensorium.tasks.texts import checked
 from sensorium.tasks.transcribe_model import Sound, samples_of
 from sensorium.training.align_towers import reading
 from sensorium.training.devices import device_of
@@ -188,7 +189,7 @@ class AlignedModel:
         """The vectors of the pictures, sounds and clips in a folder; see `index_folder`.
 
         Raises:
-            InputError: there is no such folder.
+            InputError: there is no such folder, or something else than an index stands at `file`.
             DataError: there is no file in it that the model reads.
         """
         return index_folder(
@@ -216,13 +217,28 @@ class AlignedModel:
             DataError: a file cannot be read.
             CapabilityError: the model does not read what is asked for.
         """
+        refuse_none(top_k)
+        vector = self.asked(query, like=like)
+        found = index if isinstance(index, Index) else self.index(index)
+        return found.nearest(vector, top_k)
+
+    def asked(self, query: str | None, *, like: StrPath | bytes | None = None) -> Float32[np.ndarray, " width"]:
+        """The vector of what is looked for, as `Index.nearest` takes it; see `search`.
+
+        Raises:
+            InputError: not exactly one of `query` and `like` is given; there is no such file.
+            DataError: the file cannot be read.
+            CapabilityError: the model does not read what is asked for.
+        """
         if (query is None) == (like is None):
             raise InputError("give a text, or a file that it is to be like", fix="Give one of them")
         if query is not None and not query.strip():
             raise InputError("the text is empty", fix="Say what to look for")
-        vector = self._embed_like(like) if query is None else self._embedded("text", [query])[0]
-        found = index if isinstance(index, Index) else self.index(index)
-        return found.nearest(vector, top_k)
+        return self._embed_like(like) if query is None else self._embed_text(query)
+
+    def _embed_text(self, text: str) -> Float32[np.ndarray, " width"]:
+        vector: Float32[np.ndarray, " width"] = self._embedded("text", [text])[0]
+        return vector
 
     def _embed_like(self, like: StrPath | bytes | None) -> Float32[np.ndarray, " width"]:
         kind = modality_of(like) if like is not None else None
@@ -236,6 +252,8 @@ class AlignedModel:
 
     def _embedded(self, kind: Kind, items: Sequence[Any]) -> Vectors:
         self._check(kind)
+        if kind == "text":
+            items = checked(items)
         found = [self._vectors(kind, items[start : start + _AT_ONCE]) for start in range(0, len(items), _AT_ONCE)]
         return np.concatenate(found)
 
@@ -249,8 +267,8 @@ class AlignedModel:
     def _vectors(self, kind: Kind, items: Sequence[Any]) -> Vectors:
         valid = None
         if kind == "text":
-            if self._captions is None or not all(isinstance(item, str) for item in items):
-                raise InputError("texts must be strings", fix="Give a list of strings")
+            if self._captions is None:
+                raise CheckpointError("nothing says how texts are made for the model")
             x, valid = self._captions.batch(self._captions.ids(items), self._device)
         else:
             x = _READERS[kind](items, self._specs[kind]).to(self._device)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sensorium.errors import InputError
+from sensorium.files import refuse_unspeakable
 from sensorium.inference.beam import beam_search
 from sensorium.inference.beams import Hypothesis, Search
 from sensorium.inference.chat_template import Message, ask_about, has_template, rendered_ids
@@ -74,6 +75,8 @@ def caption_all(
     """
     if not pictures:
         return []
+    if prompt is not None:
+        refuse_unspeakable(prompt, where="the prompt")
     ids = caption_prompt(engine, prompt)
     return written(engine, [ids] * len(pictures), [one[None] for one in engine.see(pictures)], wish)
 

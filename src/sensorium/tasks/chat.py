@@ -19,6 +19,7 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 from torch import Tensor
 
 from sensorium.errors import CapabilityError, InputError, unknown
+from sensorium.files import refuse_unspeakable
 from sensorium.inference.chat_template import Message, rendered_ids
 from sensorium.inference.decode import Request
 from sensorium.inference.engine import Engine
@@ -63,6 +64,9 @@ def read_chat(messages: Sequence[Mapping[str, Any]], *, allow_urls: bool = False
         if not isinstance(message, Mapping) or message.get("role") not in ROLES:
             role = message.get("role") if isinstance(message, Mapping) else message
             raise InputError(unknown("role", str(role), ROLES), where=where, fix='Write {"role": ..., "content": ...}')
+        for said in message.values():
+            if isinstance(said, str):
+                refuse_unspeakable(said, where=where)
         content = message.get("content")
         if isinstance(content, str):
             shaped.append({**message})
@@ -80,6 +84,7 @@ def _part(part: Any, where: str) -> dict[str, Any]:
     """A part as {"type": "text", "text"} or {"type": "image", "image", "where"}."""
     kind = part.get("type") if isinstance(part, Mapping) else None
     if kind in ("text", "input_text") and isinstance(part.get("text"), str):
+        refuse_unspeakable(part["text"], where=where)
         return {"type": "text", "text": part["text"]}
     if kind in ("image_url", "input_image"):
         url = part.get("image_url")

@@ -3,7 +3,8 @@
 The rows that judge are put aside first. Which fused system is named the best is decided on the validation rows; it is
 held against the modality that is the best alone on the rows that judge, which favours that one: so fusion is said to
 help only where it beats every modality alone. A system that has nothing to say of a row, because its modality is
-missing there, answers how frequent the classes are.
+missing there, answers how frequent the classes are. Of a table of one modality only that is measured: there is nothing
+to fuse.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float64, Shaped
 
+from sensorium.data.tables.columns import type_columns
 from sensorium.data.tables.table import Table, TableLike, read_table
 from sensorium.data.tables.targets import TargetSpec
 from sensorium.errors import InputError, SensoriumError, unknown
@@ -26,8 +28,8 @@ from sensorium.fusion.compare import Answers, Told, tell
 from sensorium.fusion.decisions.build import build_decision, decisions_for
 from sensorium.fusion.features.base import KINDS as FEATURE_KINDS
 from sensorium.fusion.measures import LOWER_IS_BETTER, MAIN, checked_targets, measure, row_losses
+from sensorium.fusion.model_decision import AUTO
 from sensorium.fusion.shapley import Contributions
-from sensorium.fusion.splits import split_rows
 from sensorium.fusion.statistics import (
     Interval,
     bootstrap_difference,
@@ -40,6 +42,7 @@ from sensorium.tasks.fused import FusedHandle
 from sensorium.tasks.fused_subsets import Noisy, evaluate_noise, evaluate_subsets, worth
 from sensorium.training.fuse import fuse
 from sensorium.training.fuse_recipe import FuseRecipe, fuse_recipe
+from sensorium.training.fuse_rows import split_table
 from sensorium.training.fuse_table import prepare_table
 
 COMPARED = ("concat", "gated", "low_rank", "bottleneck")
@@ -87,7 +90,7 @@ class FusionComparison:
         test: the rows that judged.
         systems: all of them, the best on validation first.
         alone: the best of one modality, on the rows that judge.
-        fused: the best fused one, on the validation rows.
+        fused: the best fused one, on the validation rows; `alone` where nothing was fused.
         gain: mean score of the fused one above the one alone, paired by row.
         p: of the hypothesis that they are alike.
         modulation: mean score that gradient modulation adds to `concat`; None if it was not tried.
@@ -113,6 +116,11 @@ class FusionComparison:
     noise: tuple[Noisy, ...]
     shares: dict[str, list[tuple[int, float]]]
     notes: tuple[str, ...]
+
+    @property
+    def unfused(self) -> bool:
+        """Whether nothing was fused: there is one modality only, or neither features nor decisions could be."""
+        return self.fused is self.alone
 
     @property
     def helps(self) -> bool:
@@ -143,21 +151,27 @@ def compare_fusion(
     Args:
         table, label, columns, problem, recipe, overrides, group, time, device, show_progress: see `training.fuse`.
         out: the folder to make, with a model for each training.
-        kinds: ways to fuse features, of `fusion.features`; one training each.
+        kinds: ways to fuse features, of `fusion.features`; one training each. Of a table of one modality none.
         modulation: also train the first of them with gradient modulation (OGM-GE).
         judge: share of the rows that judge.
         force: replace what stands at `out`.
 
     Raises:
-        InputError: an unknown kind; else as `training.fuse.fuse`.
+        InputError: an unknown kind; only numbers and categories are left; else as `training.fuse.fuse`.
         DataError: there are too few rows; else as `training.fuse.fuse`.
     """
     chosen = fuse_recipe(recipe, overrides, {} if problem is None else {"problem": problem})
+    kinds = tuple(dict.fromkeys(kinds))
     if wrong := [kind for kind in kinds if kind not in FEATURE_KINDS]:
         raise InputError(unknown("kind of fusion", wrong[0], FEATURE_KINDS), fix="Name some of these")
+    if chosen.learn.folds:
+        raise InputError("learn.folds is set, and decisions are compared without folds", fix="Leave it out")
+    if chosen.learn.decision != AUTO:
+        raise InputError("learn.decision is set, and all kinds of decision are compared", fix="Leave it out")
     out = Path(out)
     refuse_existing(out, force=force)
     whole = read_table(table)
+    _refuse_numbers(whole, label, columns, apart=[name for name in (group, time) if name is not None])
     learn, test = _apart(whole, label, chosen, group=group, time=time, judge=judge)
     options = {"label": label, "columns": columns, "group": group, "time": time, "device": device,
                "show_progress": show_progress, "force": force}  # fmt: skip
@@ -182,9 +196,11 @@ def compare_fusion(
             for name, data in (("calibration", ready.calibration), ("validation", ready.validation))}  # fmt: skip
     told = asked(judged.batches(experts_recipe.batch.rows))
     prior = experts.fused.verdict.prior
-    systems = [*_alone(told, held, judge_rows, prior), *_decided(told, held, judge_rows, prior)]
-    handles = dict[str, FusedHandle]()
-    ways = [(kind, kind, 0.0) for kind in kinds] + ([(MODULATED, kinds[0], 0.3)] if modulation else [])
+    systems, handles = _alone(told, held, judge_rows, prior), dict[str, FusedHandle]()
+    ways = list[tuple[str, str, float]]()
+    if len(told.experts) > 1:
+        systems += _decided(told, held, judge_rows, prior)
+        ways = [(kind, kind, 0.0) for kind in kinds] + ([(MODULATED, kinds[0], 0.3)] if modulation and kinds else [])
     for name, kind, alpha in ways:
         handle = train(
             name, level="feature", fusion={"kind": kind},
@@ -204,7 +220,7 @@ def _concluded(
     better = -1.0 if MAIN[judge.target.problem] in LOWER_IS_BETTER else 1.0
     ordered = sorted(systems, key=lambda one: -better * one.validation)
     alone = max((one for one in systems if one.level == "alone"), key=lambda one: one.interval.value)
-    fused = next(one for one in ordered if one.level != "alone")
+    fused = next((one for one in ordered if one.level != "alone"), alone)
     by_name = {one.name: one for one in systems}
     best = next((one for one in ordered if one.level == "feature"), None)
     name = "" if best is None else best.name.removeprefix("features: ")
@@ -227,16 +243,22 @@ def _apart(
     """The rows to learn from, and those that judge, by the same rule as validation rows are held out."""
     cells = table.column(label)
     target = TargetSpec.fit(cells, problem=recipe.problem, where=f"{table.source}, column {label!r}", name=label)
-    known = np.flatnonzero(target.known(cells))
-    labels = None
-    if target.problem == "classification" and time is None:
-        labels = [str(cells[row]) for row in known]
-    groups = None if group is None else [str(table.column(group)[row]) for row in known]
-    times = None if time is None else np.array([table.column(time)[row] for row in known], dtype=object)
-    names = [name for name in table.columns if name != label]
-    keys = [repr([table.columns[name][row] for name in names]) for row in known]
-    split = split_rows(keys, labels=labels, groups=groups, times=times, validation=judge, seed=recipe.run.seed + 17)
-    return table.take(known[split.train]), table.take(known[split.validation])
+    learn, test = split_table(
+        table, np.flatnonzero(target.known(cells)), target=target, label=label,
+        read=[name for name in table.columns if name != label], share=judge, group=group, time=time,
+        seed=recipe.run.seed + 17,
+    )  # fmt: skip
+    return table.take(learn), table.take(test)
+
+
+def _refuse_numbers(table: Table, label: str, columns: Mapping[str, str] | None, apart: Sequence[str]) -> None:
+    schema = type_columns(table, label=label, overrides=columns, apart=apart)
+    if all(sense.kind == "numbers" for sense in schema.senses):
+        raise InputError(
+            "only numbers and categories are left, which are one modality: there is nothing to compare",
+            where=table.source,
+            fix="Train on them without --compare, or give a column of texts, pictures, sounds or clips",
+        )
 
 
 def _groups(table: Table, group: str | None, rows: Shaped[np.ndarray, " _"]) -> Shaped[np.ndarray, " _"] | None:

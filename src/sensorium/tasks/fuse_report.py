@@ -33,6 +33,10 @@ _LARGEST = 1_000_000
 """Bytes of a sound or a clip that is put into the page."""
 _EDGE = 240
 """Pixels of a picture in the page."""
+_LEAD = {
+    False: "Each modality alone, features fused in several ways, decisions fused in several ways",
+    True: "Each modality alone, and nothing fused",
+}
 _COLOURS = {"alone": "muted", "feature": "accent", "decision": "second"}
 
 
@@ -64,7 +68,7 @@ def as_dict(found: FusionComparison) -> dict[str, Any]:
             for one in found.systems
         ],
         "best_alone": found.alone.name,
-        "best_fused": found.fused.name,
+        "best_fused": None if found.unfused else found.fused.name,
         "gain": _triple(found.gain),
         "p": found.p,
         "helps": found.helps,
@@ -84,6 +88,10 @@ def as_dict(found: FusionComparison) -> dict[str, Any]:
 def advice(found: FusionComparison) -> str:
     """What to do, in a few sentences."""
     alone, fused, gain = found.alone, found.fused, found.gain
+    if found.unfused:
+        if len(found.systems) == 1:
+            return f"There is nothing to fuse: the table has one modality, and {alone.name} is all that was measured."
+        return f"Nothing was fused: no features were, and rows are too few to fit decisions to. Use {alone.name}."
     named = (
         f"{_scored(found)} of {fused.name}, the best fused on the validation rows, is {_signed(gain)} against that of "
         f"{alone.name}"
@@ -94,7 +102,7 @@ def advice(found: FusionComparison) -> str:
         said = f"Do not fuse. {named}: worse beyond chance (p = {found.p:.3g}). Use {alone.name}."
     else:
         said = (
-            f"Fusion does not help here as far as these rows tell: {named}, which chance explains (p = {found.p:.3g}). "
+            f"Fusion does not help here as far as these rows tell: {named}, which may be chance (p = {found.p:.3g}). "
             f"Use {alone.name}, which is simpler, unless files may be missing; or judge on more rows."
         )
     shapley = found.contributions.shapley
@@ -115,12 +123,10 @@ def page(found: FusionComparison) -> Page:
     rows = len(found.systems[0].scores)
     return Page(
         title=f"What tells “{found.label}”?",
-        lead="Each modality alone, features fused in several ways, decisions fused in several ways, judged by the same "
-        f"{rows:,} rows, which nothing was learned from.",
+        lead=f"{_LEAD[found.unfused]}, judged by the same {rows:,} rows, which nothing was learned from.",
         facts=[
             Fact(f"{main}, {found.alone.name}", _value(found.alone), "the best alone on these rows"),
-            Fact(f"{main}, {found.fused.name}", _value(found.fused), "the best fused on validation rows"),
-            Fact("difference", f"{found.gain.value:+.3f}", f"{found.gain.low:+.3f} to {found.gain.high:+.3f}"),
+            *([] if found.unfused else _facts(found, main)),
         ],
         sections=[
             Section("Advice", [Text(advice(found)), *(Text(note) for note in found.notes)]),
@@ -128,11 +134,18 @@ def page(found: FusionComparison) -> Page:
             Section("How sure is it?", _calibration(found)),
             Section("Who contributes?", _contributions(found)),
             Section("When something is missing or worse", [_noise(found)]),
-            Section("Where fusion changes the answer", examples(found)),
+            *([] if found.unfused else [Section("Where fusion changes the answer", examples(found))]),
         ],
         footer=f"Made by Sensorium {__version__} on {datetime.date.today().isoformat()}. This page holds everything "
         "that it shows; it fetches nothing.",
     )
+
+
+def _facts(found: FusionComparison, main: str) -> list[Fact]:
+    return [
+        Fact(f"{main}, {found.fused.name}", _value(found.fused), "the best fused on validation rows"),
+        Fact("difference", f"{found.gain.value:+.3f}", f"{found.gain.low:+.3f} to {found.gain.high:+.3f}"),
+    ]
 
 
 def systems_plot(found: FusionComparison) -> Block:
@@ -168,15 +181,14 @@ def _calibration(found: FusionComparison) -> list[Block]:
     if found.alone.calibration is None or found.fused.calibration is None:
         return [Text("An amount is told without a probability.")]
     curves = [Line("as sure as right", [0, 1], [0, 1], "faint")]
-    for one, colour in ((found.alone, "muted"), (found.fused, "accent")):
+    shown = [(found.alone, "muted"), (found.fused, "accent")][: 1 if found.unfused else 2]
+    for one, colour in shown:
         bins = one.calibration.bins if one.calibration is not None else ()
         curves.append(
             Line(one.name, [b.confidence for b in bins], [b.accuracy for b in bins], colour, marked=True)  # type: ignore[arg-type]
         )
     plot = lines(curves, x_label="what it said: probability", y_label="how often it was so")
-    told = ", ".join(
-        f"{one.calibration.ece:.3f} of {one.name}" for one in (found.alone, found.fused) if one.calibration is not None
-    )
+    told = ", ".join(f"{one.calibration.ece:.3f} of {one.name}" for one, _ in shown if one.calibration is not None)
     return [
         Figure(plot, alt="reliability of the best alone and the best fused system"),
         Text(
@@ -289,7 +301,7 @@ def _medium(path: Path, kind: str, alt: str) -> Medium | None:
             return None
         mime = mimetypes.guess_type(path.name)[0] or ("audio/ogg" if kind == "audio" else "video/mp4")
         return Medium("audio" if kind == "audio" else "video", mime, path.read_bytes(), alt)
-    except (SensoriumError, OSError):
+    except (SensoriumError, OSError, ValueError):  # ValueError: no file system can have such a name
         return None
 
 

@@ -2,7 +2,8 @@
 
 Unusual: the index is one file in the folder itself, named by the model that made it. What is new or was changed since
 (by size and time) is read again, what is gone is dropped, and what could not be read is not tried again until it
-changes.
+changes. A file whose name says that the model reads it counts as one that cannot be read where it holds something else.
+Nothing is overwritten but an index.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ from jaxtyping import Float32
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from sensorium.data.sense_table import Kind
-from sensorium.errors import DataError, InputError, SensoriumError
-from sensorium.files import DiskError, StrPath, atomic_file, read_errors
-from sensorium.modalities.kinds import modality_of
+from sensorium.data.sense_table import Kind, held_by, kind_by_name
+from sensorium.errors import DataError, InputError
+from sensorium.files import DiskError, StrPath, atomic_file, read_errors, refuse_impossible
 from sensorium.progress import progress
 
 Vectors = Float32[np.ndarray, "n width"]
 Embed = Callable[[Kind, Path], Float32[np.ndarray, " width"]]
 """The vector of a file, of a kind that is named first."""
-_VERSION = 1
+_VERSION = 2
+_HEAD = b'{"__metadata__":{"sensorium":"{'
+"""What an index begins with, behind the 8 bytes of its header's size; a damaged one, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,7 @@ class Index:
         Raises:
             InputError: `top_k` is not above 0, or the query is of another model.
         """
-        if top_k < 1:
-            raise InputError(f"top_k is {top_k}", fix="Give 1 or more")
+        refuse_none(top_k)
         if query.shape != self.vectors.shape[1:]:
             raise InputError(
                 f"the query has {query.shape[0]} numbers, the index {self.vectors.shape[1]}",
@@ -80,6 +81,16 @@ class Index:
         scores = self.vectors @ query
         order = np.argsort(-scores, kind="stable")[:top_k]
         return [Hit(self.paths[place], float(scores[place])) for place in order.tolist()]
+
+
+def refuse_none(top_k: int) -> None:
+    """Raise if nothing is to be found.
+
+    Raises:
+        InputError: `top_k` is not above 0.
+    """
+    if top_k < 1:
+        raise InputError(f"top_k is {top_k}", fix="Give 1 or more")
 
 
 def index_folder(
@@ -102,7 +113,7 @@ def index_folder(
         show_progress: None shows a bar if stderr is a terminal.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: there is no such folder, or something else than an index stands at `file`.
         DataError: there is no file in it that the model reads.
         CapabilityError: the extra `audio` or `video` is not installed.
     """
@@ -112,6 +123,7 @@ def index_folder(
             raise InputError("no such folder", where=str(root), fix="Name a folder of pictures, sounds or clips")
         states = _files(root)
     place = root / f".sensorium-index-{identity[:12]}.safetensors" if file is None else Path(file)
+    _refuse_other(place)
     known, told = _read(place, identity)
     vectors, problems = dict[str, Any](), dict[str, str]()
     todo = []
@@ -125,8 +137,8 @@ def index_folder(
     others = {path for path, entry in told.items() if path not in todo and "other" in entry}
     with progress("reading the folder", len(todo), show=show_progress) as advance:
         for path in todo:
-            kind = _kind(root / path)
-            if kind is None or kind not in kinds:
+            kind = next((kind for kind in (held_by(root / path), kind_by_name(path)) if kind in kinds), None)
+            if kind is None:
                 others.add(path)
             else:
                 try:
@@ -169,11 +181,23 @@ def _files(root: Path) -> dict[str, _State]:
     return found
 
 
-def _kind(path: Path) -> Kind | None:
-    try:
-        return modality_of(path)
-    except SensoriumError:
-        return None
+def _refuse_other(place: Path) -> None:
+    """Raise if an index would take the place of something else.
+
+    Raises:
+        InputError: it would, or what stands there may not be read.
+    """
+    refuse_impossible(place)
+    if not os.path.lexists(place):
+        return
+    head = b""
+    if place.is_file():
+        with read_errors(place), place.open("rb") as file:
+            head = file.read(8 + len(_HEAD))[8:]
+    if head != _HEAD:
+        raise InputError(
+            "is no index that a search made, and is not overwritten", where=str(place), fix="Name another --index-file"
+        )
 
 
 def _read(place: Path, identity: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

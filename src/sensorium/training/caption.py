@@ -12,10 +12,17 @@ from pathlib import Path
 
 import torch
 
+from sensorium.data.media import listed
 from sensorium.data.sample import Ledger
 from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import CapabilityError, DataError, InputError
-from sensorium.files import StrPath, disk_errors, write_json
+from sensorium.files import (
+    StrPath,
+    disk_errors,
+    refuse_foreign,
+    refuse_unspeakable,
+    write_json,
+)
 from sensorium.objectives.caption import CaptionExamples, CaptionObjective
 from sensorium.training.caption_data import (
     Captioned,
@@ -23,6 +30,7 @@ from sensorium.training.caption_data import (
     examples_of,
     fingerprint,
     look_at,
+    names_of,
     read_captions,
     split_rows,
 )
@@ -37,14 +45,14 @@ from sensorium.training.caption_parts import (
 )
 from sensorium.training.caption_recipe import CaptionRecipe, load_caption_recipe
 from sensorium.training.devices import device_of
-from sensorium.training.folder import open_run
+from sensorium.training.folder import OURS, open_run, refuse_existing_run
 from sensorium.training.loop import Loop
 from sensorium.training.optim import build_optimizers
 from sensorium.training.state import Progress, load_state
 from sensorium.training.train import Run
 
-_LISTED = 5
-"""Files and rows that a note names."""
+_LISTED = 3
+"""Rows that a note names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +113,16 @@ def give_eyes(
     if resume and force:
         raise InputError("--resume goes on with a run, --force replaces it", where=str(out), fix="Choose one of them")
     chosen = recipe if isinstance(recipe, CaptionRecipe) else load_caption_recipe(recipe, overrides)
+    refuse_unspeakable(chosen.eyes.prompt, where="eyes.prompt")
     out, target = Path(out), device_of(device)
+    if force:
+        refuse_foreign(out, ours=OURS)
+    elif not resume:
+        refuse_existing_run(out)
     data = _rows(Path(pairs), validation, columns, chosen)
+    goes_on, state = resume and (out / "run" / "run.json").is_file(), None
+    if goes_on:  # what does not fit the run is told at once
+        state = open_run(out, chosen, data.fingerprint, resume=True, force=False)
     decoder, tokenizer = open_language(language)
     if chosen.eyes.chat and tokenizer.chat_template is None:
         raise CapabilityError(
@@ -119,63 +135,56 @@ def give_eyes(
     tokenizer = with_image_token(tokenizer)
     model = put_together(decoder, eyes, tokenizer, chosen).to(target)
     optimizers = build_optimizers(model, chosen.optim)
-    state = open_run(out, chosen, data.fingerprint, resume=resume, force=force)
-    at = Progress() if state is None else load_state(state, model, optimizers, target)
-    scratch = out / "run" / "looks.bin"
     pixels = any(parameter.requires_grad for parameter in model.tower.parameters())
-    with disk_errors(out):
-        try:
-            gallery = look_at(
-                [*data.train, *data.validation],
-                model, eyes.spec, pixels=pixels, scratch=scratch, show_progress=show_progress,
-            )  # fmt: skip
-            metrics = _learn(
-                model, gallery, data, tokenizer, chosen, optimizers, out, target, at, pixels, show_progress
-            )
-        finally:
-            scratch.unlink(missing_ok=True)
-        told = {"language": str(language), "vision": eyes.source, **_told(data, gallery, pairs)}
-        write_json(out / "run" / "data.json", told)
-        export_eyes(out, model.eval(), tokenizer, chosen, metrics, at, preprocessor=eyes.preprocessor, told=told)
-    return Run(out, metrics, at.step, at.tokens, at.seconds, _notes(data, gallery, eyes, model))
-
-
-def _learn(
-    model: LearningEyes,
-    gallery: Gallery,
-    data: _Data,
-    tokenizer: Tokenizer,
-    recipe: CaptionRecipe,
-    optimizers: list[torch.optim.Optimizer],
-    out: Path,
-    device: torch.device,
-    at: Progress,
-    pixels: bool,
-    show_progress: bool | None,
-) -> dict[str, float]:
-    def examples(rows: Sequence[Captioned]) -> CaptionExamples:
-        return examples_of(
-            rows, gallery, tokenizer, recipe,
-            image_id=model.config.image_id, features=model.config.features, ledger=data.ledger,
-        )  # fmt: skip
-
-    train, held = examples(data.train), examples(data.validation)
-    if not len(train):
-        why = data.ledger.problems[0]["reason"] if data.ledger.problems else "no row is left"
-        raise DataError(f"there is nothing to learn from: {why}", fix="Give other data, or raise batch.seq_len")
+    # All that the input can get wrong comes before the folder is made, or an earlier run in it is replaced.
+    gallery = look_at(
+        [*data.train, *data.validation],
+        model, eyes.spec, pixels=pixels, scratch=_standing(out), show_progress=show_progress,
+    )  # fmt: skip
+    train, held = _examples(data, gallery, model, tokenizer, chosen)
+    if not goes_on:
+        open_run(out, chosen, data.fingerprint, resume=resume, force=force)
+    at = Progress() if state is None else load_state(state, model, optimizers, target)
     length = float(train.sizes.mean())
     loop = Loop(
-        recipe=recipe,
+        recipe=chosen,
         model=model,
         optimizers=optimizers,
         objective=CaptionObjective(pixels=pixels, length=length, share=train.n_tokens / len(train) / length),
         train=train,
         validation=held,
         folder=out / "run",
-        device=device,
+        device=target,
         at=at,
     )
-    return loop.run(show_progress=show_progress)
+    with disk_errors(out):
+        metrics = loop.run(show_progress=show_progress)
+        told = {"language": str(language), "vision": eyes.source, **_told(data, gallery, pairs)}
+        write_json(out / "run" / "data.json", told)
+        export_eyes(out, model.eval(), tokenizer, chosen, metrics, at, preprocessor=eyes.preprocessor, told=told)
+    return Run(out, metrics, at.step, at.tokens, at.seconds, _notes(data, gallery, eyes, model, len(held)))
+
+
+def _examples(
+    data: _Data, gallery: Gallery, model: LearningEyes, tokenizer: Tokenizer, recipe: CaptionRecipe
+) -> tuple[CaptionExamples, CaptionExamples]:
+    """What is learned from, and what is measured by."""
+    train, held = (
+        examples_of(
+            rows, gallery, tokenizer, recipe,
+            image_id=model.config.image_id, features=model.config.features, ledger=data.ledger,
+        )
+        for rows in (data.train, data.validation)
+    )  # fmt: skip
+    if not len(train):
+        why = data.ledger.problems[0]["reason"] if data.ledger.problems else "no row is left"
+        raise DataError(f"there is nothing to learn from: {why}", fix="Give other data, or raise batch.seq_len")
+    return train, held
+
+
+def _standing(out: Path) -> Path:
+    """The folder itself or the nearest above it that there is."""
+    return next(place for place in (out.absolute(), *out.absolute().parents) if place.is_dir())
 
 
 def _rows(pairs: Path, validation: StrPath | None, columns: Mapping[str, str] | None, recipe: CaptionRecipe) -> _Data:
@@ -197,21 +206,32 @@ def _told(data: _Data, gallery: Gallery, pairs: StrPath) -> dict[str, object]:
         "rows": {"train": len(data.train), "validation": len(data.validation)},
         "pictures": len(gallery.places),
         "unreadable": len(gallery.problems),
+        "rows_of_unreadable": sum(row.image in gallery.problems for row in (*data.train, *data.validation)),
         "problems": data.ledger.counts["problems"],
     }
 
 
-def _notes(data: _Data, gallery: Gallery, eyes: Vision, model: LearningEyes) -> tuple[str, ...]:
-    told = [f"one picture is {model.config.features} tokens"]
+def _notes(data: _Data, gallery: Gallery, eyes: Vision, model: LearningEyes, held: int) -> tuple[str, ...]:
+    told, rows = [f"one picture is {model.config.features} tokens"], [*data.train, *data.validation]
     if eyes.fresh:
         told.append("the tower of pictures is new: it has seen no more than these pictures")
     if gallery.problems:
-        named = [f"{path.name}: {why}" for path, why in list(gallery.problems.items())[:_LISTED]]
+        names = names_of(rows)
+        lost = sum(row.image in gallery.problems for row in rows)
+        named = listed([(names[path], why) for path, why in gallery.problems.items()])
         told.append(
-            f"{len(gallery.problems)} pictures cannot be read, and their rows were left out ({'; '.join(named)})"
+            f"{_counted(len(gallery.problems), 'picture')} cannot be read, which leaves out {_counted(lost, 'row')} "
+            f"({named})"
         )
     problems = data.ledger.counts["problems"]
     if problems:
-        named = [f"{one['where']}: {one['reason']}" for one in data.ledger.problems[:_LISTED]]
-        told.append(f"{problems} rows were left out ({'; '.join(named)})")
+        named = "; ".join(f"{one['where']}: {one['reason']}" for one in data.ledger.problems[:_LISTED])
+        more = f"; and {problems - _LISTED:,} more" if problems > _LISTED else ""
+        told.append(f"{_counted(problems, 'row')} {'was' if problems == 1 else 'were'} left out ({named}{more})")
+    if not held:
+        told.append("no row is left to measure by: nothing says how well it does on pictures that it has not seen")
     return tuple(told)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

@@ -8,6 +8,8 @@ out, not rows: a picture that is measured by is in no row that is learned from.
 from __future__ import annotations
 
 import math
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +22,12 @@ from torch import Tensor
 
 from sensorium.core.eyes import SeeingDecoder
 from sensorium.data.labelled.split import held_out
+from sensorium.data.media import resolved
 from sensorium.data.rows import named_rows
 from sensorium.data.sample import Ledger
 from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import DataError, InputError, SensoriumError, unknown
+from sensorium.files import disk_errors, refuse_unspeakable
 from sensorium.inference.chat_template import ask_about, chat_ids
 from sensorium.inference.eyes import picture_prompt, refuse_placeholder
 from sensorium.modalities.pixels import ImageSpec, image_batch
@@ -48,6 +52,8 @@ class Captioned:
     """A picture's path, a text, and what stands between them."""
 
     image: Path
+    name: str
+    """The path as the table writes it."""
     text: str
     prompt: str | None
     source: str
@@ -57,7 +63,8 @@ def read_captions(path: Path, ledger: Ledger, *, columns: Mapping[str, str] | No
     """The rows of a table that name a picture and have a text; the others go into the ledger.
 
     Args:
-        path: CSV or TSV with a header, JSON Lines, JSON or Parquet. Paths of pictures are relative to its folder.
+        path: CSV or TSV with a header, JSON Lines, JSON or Parquet. Paths of pictures are relative to its folder, and
+            do not lead out of it; absolute ones are taken as they are.
         ledger: receives problems.
         columns: names of the columns `image`, `caption` and `prompt`, where they are not the usual ones.
 
@@ -80,8 +87,12 @@ def read_captions(path: Path, ledger: Ledger, *, columns: Mapping[str, str] | No
         elif not isinstance(text, str) or not text.strip():
             ledger.problem(where, "has no text")
         else:
-            asked = prompt if isinstance(prompt, str) else None
-            found.append(Captioned(folder / image.strip(), text.strip(), asked, where))
+            asked, name = prompt if isinstance(prompt, str) else None, os.path.normpath(image.strip())
+            try:
+                refuse_unspeakable(f"{text}{asked or ''}")
+                found.append(Captioned(resolved(name, folder), name, text.strip(), asked, where))
+            except InputError as error:
+                ledger.problem(where, error.problem)
     return found
 
 
@@ -110,13 +121,19 @@ def fingerprint(rows: Sequence[Captioned]) -> str:
     hashed = xxhash.xxh3_128()
     for row in rows:
         size = row.image.stat().st_size if row.image.is_file() else -1
-        hashed.update("\0".join((row.image.name, str(size), row.prompt or "", row.text, "")).encode("utf-8", "replace"))
+        hashed.update("\0".join((row.name, str(size), row.prompt or "", row.text, "")).encode("utf-8", "replace"))
     return hashed.hexdigest()
+
+
+def names_of(rows: Sequence[Captioned]) -> dict[Path, str]:
+    """What the table calls each picture, where it first does."""
+    return {row.image: row.name for row in reversed(rows)}
 
 
 def split_rows(rows: Sequence[Captioned], share: float) -> tuple[list[Captioned], list[Captioned]]:
     """Rows to learn from, and those of the pictures that are held out."""
-    held = held_out([row.image.name for row in rows], share)
+    names = names_of(rows)
+    held = held_out([names[row.image] for row in rows], share)
     return (
         [row for row, out in zip(rows, held, strict=True) if not out],
         [row for row, out in zip(rows, held, strict=True) if out],
@@ -149,7 +166,7 @@ def look_at(
         model: has the tower.
         spec: how pictures become what it reads.
         pixels: keep pixels, in 16 bits, rather than what the tower says.
-        scratch: a file for looks that are too large for the memory.
+        scratch: a folder where looks that are too large for the memory stand.
         show_progress: None shows a bar if stderr is a terminal.
 
     Raises:
@@ -182,7 +199,13 @@ def _room(shape: tuple[int, ...], dtype: torch.dtype, scratch: Path) -> Tensor:
     size = math.prod(shape)
     if size * dtype.itemsize <= _LARGE:
         return torch.empty(shape, dtype=dtype)
-    return torch.from_file(str(scratch), shared=True, size=size, dtype=dtype).view(shape)
+    with disk_errors(scratch):
+        descriptor, name = tempfile.mkstemp(prefix=".looks.", suffix=".part", dir=scratch)
+        os.close(descriptor)
+        try:
+            return torch.from_file(name, shared=True, size=size, dtype=dtype).view(shape)
+        finally:
+            os.unlink(name)  # it lives on as long as it is mapped
 
 
 def examples_of(

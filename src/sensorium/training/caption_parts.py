@@ -23,8 +23,8 @@ from sensorium.core.senses import PatchEmbedConfig, SenseConfig
 from sensorium.core.tower import Tower, TowerConfig
 from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import CapabilityError, CheckpointError, ConfigError
-from sensorium.families import clip, llava
-from sensorium.families.checkpoint import read_model
+from sensorium.families import SEEING, SENSES, SPEECH, clip, llava
+from sensorium.families.checkpoint import family_among, read_config, read_model
 from sensorium.families.hf_config import HFConfig
 from sensorium.families.senses import read_senses
 from sensorium.files import StrPath
@@ -99,13 +99,11 @@ def open_language(language: StrPath) -> tuple[Decoder, Tokenizer]:
         file = read_gguf(path)
         model, tokenizer = file.model, Tokenizer(file.tokenizer, file.special, file.chat_template)
     else:
+        if family_among((*SENSES, *SPEECH, *SEEING), read_config(path)) is not None:
+            raise _no_language(language)
         model, tokenizer = read_model(path).model, Tokenizer.from_folder(path)
     if not isinstance(model, Decoder) or model.language is None or model.config.stack.rotary is None:
-        raise CapabilityError(
-            "is no language model that can be given eyes",
-            where=str(language),
-            fix="Give a decoder like Llama, SmolLM2, Mistral, Qwen2 or Qwen3",
-        )
+        raise _no_language(language)
     if tokenizer.eos_id is None:
         raise CapabilityError("the tokenizer has no end token", where=str(language), fix="Give a model that has one")
     if tokenizer.vocab_size > model.config.stack.embed.vocab_size:
@@ -115,6 +113,14 @@ def open_language(language: StrPath) -> tuple[Decoder, Tokenizer]:
             fix="Put the tokenizer files that belong to this model into the folder",
         )
     return model, tokenizer
+
+
+def _no_language(language: StrPath) -> CapabilityError:
+    return CapabilityError(
+        "is no language model that can be given eyes",
+        where=str(language),
+        fix="Give a decoder like Llama, SmolLM2, Mistral, Qwen2 or Qwen3",
+    )
 
 
 def open_vision(vision: StrPath | None, fresh: FreshTower) -> Vision:

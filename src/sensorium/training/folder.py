@@ -54,7 +54,7 @@ def open_run(out: Path, recipe: Settings, fingerprint: str, *, resume: bool, for
         if force:
             _clear(out)
         elif not resume or not _only_run(out):
-            _refuse_existing(out)
+            refuse_existing_run(out)
         known.parent.mkdir(parents=True, exist_ok=True)
         for old in (*known.parent.glob("state-*"), known.parent / "metrics.jsonl"):
             old.unlink(missing_ok=True)
@@ -63,7 +63,12 @@ def open_run(out: Path, recipe: Settings, fingerprint: str, *, resume: bool, for
     return None
 
 
-def _refuse_existing(out: Path) -> None:
+def refuse_existing_run(out: Path) -> None:
+    """Raise if a new run would overwrite something.
+
+    Raises:
+        InputError: `out` is a file, or a folder that is not empty.
+    """
     try:
         refuse_existing(out)
     except InputError as error:

@@ -20,6 +20,7 @@ from sensorium.errors import DataError, InputError
 from sensorium.files import StrPath, disk_errors, read_json
 from sensorium.fusion.compare import tell
 from sensorium.fusion.measures import measure
+from sensorium.fusion.model import FusedModel
 from sensorium.fusion.model_decision import Held, fit_verdict
 from sensorium.fusion.table_expert import TableExpert
 from sensorium.objectives.fused import FusedObjective
@@ -27,6 +28,7 @@ from sensorium.training.devices import device_of
 from sensorium.training.folder import OURS, open_run
 from sensorium.training.fuse_export import export_fused
 from sensorium.training.fuse_folder import SETTINGS, Fused
+from sensorium.training.fuse_folds import Expert, clear_folds, out_of_fold
 from sensorium.training.fuse_loop import FusedLoop
 from sensorium.training.fuse_model import Planned, fused_config, start_model
 from sensorium.training.fuse_recipe import FuseRecipe, fuse_recipe
@@ -128,26 +130,30 @@ def fuse(
         start={kind: folder for kind, folder in start.items() if folder is not None}, cache=cache,
         show_progress=show_progress,
     )  # fmt: skip
-    model = start_model(fused_config(_networks(ready, chosen), chosen, ready.target.outputs), ready.planned)
-    model = model.to(target_device)
-    optimizers = build_optimizers(model, chosen.optim)
+    model = _fresh(ready, chosen, target_device)
     if force:
         _clear(out)
     state = open_run(out, chosen, ready.fingerprint, resume=resume, force=force)
-    at = Progress() if state is None else load_state(state, model, optimizers, target_device)
-    learn = chosen.learn
-    objective = FusedObjective(
-        problem=ready.target.problem, level=chosen.level, expert_weight=learn.expert_weight, mixup=learn.mixup,
-        label_smoothing=learn.label_smoothing,
-        class_weights=ready.target.weights(ready.train.targets[ready.train.rows], learn.class_weights),
-    )  # fmt: skip
-    loop = FusedLoop(
-        recipe=chosen, model=model, optimizers=optimizers, objective=objective, train=ready.train,
-        validation=ready.validation, folder=out / "run", device=target_device, at=at, modulation=learn.modulation,
-    )  # fmt: skip
+    if not resume:
+        clear_folds(out / "run")
+    loop = _loop(model, ready, chosen, ready.train, ready.validation, out / "run", state, target_device)
+    at = loop.at
+
+    def train_fold(rest: FusedData, held: FusedData, folder: Path, at_state: Path | None) -> FusedModel:
+        torch.manual_seed(chosen.run.seed)
+        apart = _fresh(ready, chosen, target_device)
+        _loop(apart, ready, chosen, rest, held, folder, at_state, target_device).run(show_progress=show_progress)
+        return apart.eval()
+
     with disk_errors(out):
         loop.run(show_progress=show_progress)
-        fused, metrics, tried = finish(model.eval(), ready, chosen, device=target_device)
+        calibration: Held | None = None
+        if len(ready.folds):
+            calibration = out_of_fold(
+                ready, train_fold, lambda rest: _expert(ready, chosen, rest), run=out / "run", size=chosen.batch.rows,
+                device=target_device, show_progress=show_progress,
+            )  # fmt: skip
+        fused, metrics, tried = finish(model.eval(), ready, chosen, device=target_device, calibration=calibration)
         provenance = {
             "recipe": chosen.to_dict(), "metrics": metrics, "tried": tried, "notes": list(ready.notes),
             "run": {"steps": at.step, "rows": at.tokens, "seconds": round(at.seconds, 1)},
@@ -162,18 +168,50 @@ def fuse(
     return FusedRun(out, metrics, tried, ready.schema.to_dict(), at.step, at.tokens, at.seconds, ready.notes)
 
 
+def _fresh(ready: Prepared, recipe: FuseRecipe, device: torch.device) -> FusedModel:
+    config = fused_config(_networks(ready, recipe), recipe, ready.target.outputs)
+    return start_model(config, ready.planned).to(device)
+
+
+def _loop(
+    model: FusedModel, ready: Prepared, recipe: FuseRecipe, train: FusedData, validation: FusedData, folder: Path,
+    state: Path | None, device: torch.device,
+) -> FusedLoop:  # fmt: skip
+    """What trains a model on rows, from a state if there is one."""
+    learn, optimizers = recipe.learn, build_optimizers(model, recipe.optim)
+    at = Progress() if state is None else load_state(state, model, optimizers, device)
+    objective = FusedObjective(
+        problem=ready.target.problem, level=recipe.level, expert_weight=learn.expert_weight, mixup=learn.mixup,
+        label_smoothing=learn.label_smoothing,
+        class_weights=ready.target.weights(train.targets[train.rows], learn.class_weights),
+    )  # fmt: skip
+    return FusedLoop(
+        recipe=recipe, model=model, optimizers=optimizers, objective=objective, train=train, validation=validation,
+        folder=folder, device=device, at=at, modulation=learn.modulation,
+    )  # fmt: skip
+
+
 def finish(
-    model: Any, ready: Prepared, recipe: FuseRecipe, *, device: torch.device
+    model: Any, ready: Prepared, recipe: FuseRecipe, *, device: torch.device, calibration: Held | None = None
 ) -> tuple[Fused, dict[str, float], dict[str, float]]:
     """Fit what answers beside the networks, choose how answers are made, and measure that.
+
+    Args:
+        model: trained, in evaluation mode.
+        ready: the table.
+        recipe: as it was trained by.
+        device: where the model is.
+        calibration: what decisions are fitted to, in place of the rows that are put aside for it.
 
     Returns:
         The whole; its measures on the validation rows; the validation loss of each way that was tried.
     """
     train, target = ready.train, ready.target
-    expert = _expert(ready, recipe)
+    expert = _expert(ready, recipe, train)
     held = {name: _told(model, data, target, expert, recipe, device) for name, data in
             (("validation", ready.validation), ("calibration", ready.calibration)) if len(data)}  # fmt: skip
+    if calibration is not None:
+        held["calibration"] = calibration
     if not held:
         raise DataError("no row is held out, so that nothing can be measured", fix="Give more rows")
     measured = held.get("validation", held.get("calibration"))
@@ -201,11 +239,11 @@ def _told(
     return told, data.targets[data.rows]
 
 
-def _expert(ready: Prepared, recipe: FuseRecipe) -> tuple[str, TableExpert] | None:
-    """What answers for numbers and categories in decisions."""
+def _expert(ready: Prepared, recipe: FuseRecipe, data: FusedData) -> Expert:
+    """What answers for numbers and categories in decisions, fitted to rows."""
     if recipe.level == "feature":
         return None
-    data, target = ready.train, ready.target
+    target = ready.target
     for one in ready.planned:
         spec, sense = one.spec, data.senses[one.spec.sense.name]
         if spec.numbers is not None and isinstance(sense, Numbers):

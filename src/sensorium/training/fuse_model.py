@@ -20,7 +20,7 @@ from sensorium.core.sense_encoder import SenseModelConfig
 from sensorium.core.senses import PatchEmbedConfig, SenseConfig
 from sensorium.core.tower import Aligned
 from sensorium.data.media import ClipSpec
-from sensorium.data.tables.cells import text_of
+from sensorium.data.tables.cells import text_of, words_of
 from sensorium.data.tables.numbers import NumbersSpec
 from sensorium.data.tables.schema import Sense, TableSchema
 from sensorium.data.tables.specs import SenseSpec, clip_seconds, sound_seconds
@@ -154,7 +154,7 @@ def _text(sense: Sense, table: Table, recipe: FuseRecipe, folder: StrPath | None
     size = recipe.text
     weights: Weights | None = None
     if folder is None:
-        texts = [text for cell in table.column(sense.columns[0]) if (text := text_of(cell)) is not None]
+        texts = [text for cell in table.column(sense.columns[0]) if (text := words_of(cell)) is not None]
         tokenizer = train_tokenizer(lambda: iter(texts), TokenizerSpec("bpe", size.vocab), exact=False)
         length = size.length
         config = replace(

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from sensorium.data.tables.senses import Augment
 from sensorium.errors import ConfigError, InputError
 from sensorium.files import StrPath, read_errors
+from sensorium.fusion.model_decision import check_decision
 from sensorium.training.recipe import OptimRecipe, RunRecipe, ScheduleRecipe
 from sensorium.training.typed import override, record
 
@@ -110,6 +111,9 @@ class LearnRecipe:
     """The kind of decision; auto takes the best on validation."""
     calibration: float = 0.2
     """Levels decision and both: share of the training rows that decisions are fitted to, and experts are not."""
+    folds: int = 0
+    """Level decision: decisions are fitted to out-of-fold answers of all training rows instead, by so many trainings
+    more (each has `run.max_minutes`); 0: off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,8 +148,9 @@ class FuseRecipe:
             section, key = name.split(".")
             value = getattr(getattr(self, section), key)
             if value is not None and not (least <= value <= most and math.isfinite(value)):
-                high = "" if most == math.inf else f", at most {round(most, 3)}"
-                raise ConfigError(f"{name}={value} is out of range", fix=f"It must be {round(least, 3)} or more{high}")
+                low = "above 0" if least == _LOW else f"{round(least, 3)} or more"
+                high = "" if most == math.inf else " and below 1" if most == _ONE else f", at most {round(most, 3)}"
+                raise ConfigError(f"{name}={value} is out of range", fix=f"It must be {low}{high}")
         if self.run.steps is None and self.run.epochs is None:
             raise ConfigError("missing run.steps", fix="Give it, or run.epochs, by --set")
         for section in ("picture", "sound", "text"):
@@ -156,6 +161,12 @@ class FuseRecipe:
                 )
         if self.picture.patch > self.picture.size or self.sound.patch > self.sound.mels:
             raise ConfigError("a patch is larger than what it is cut of", fix="Lower picture.patch or sound.patch")
+        if self.learn.folds == 1 or (self.learn.folds and self.level != "decision"):
+            raise ConfigError(
+                f"learn.folds={self.learn.folds} does nothing at level {self.level!r}",
+                fix="Use 2 or more at --level decision, or 0",
+            )
+        check_decision(self.learn.decision)
         if self.level == "feature" and self.learn.decision != "auto":
             raise ConfigError("learn.decision does nothing at level 'feature'", fix="Use --level decision or both")
 
@@ -184,8 +195,9 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("sound.seconds", 0, 3600), ("sound.most", 0.1, 3600), ("text.vocab", 263, 1_000_000), ("text.length", 3, 100_000),
     ("clip.frames", 1, 512), ("clip.layers", 1, _HIGH), ("fusion.tokens", 0, 512), ("fusion.modality_dropout", 0, _ONE),
     ("learn.expert_weight", 0, _HIGH), ("learn.mixup", 0, _HIGH), ("learn.label_smoothing", 0, _ONE),
-    ("learn.modulation", 0, _HIGH), ("learn.calibration", _LOW, _ONE), ("augment.crop", _LOW, 1),
-    ("augment.colour", 0, 1), ("augment.mask", 0, 1), ("augment.frames", 0, _ONE), ("augment.words", 0, _ONE),
+    ("learn.modulation", 0, _HIGH), ("learn.calibration", _LOW, _ONE), ("learn.folds", 0, 100),
+    ("augment.crop", _LOW, 1), ("augment.colour", 0, 1), ("augment.mask", 0, 1), ("augment.frames", 0, _ONE),
+    ("augment.words", 0, _ONE),
     ("batch.rows", 1, _HIGH), ("batch.accumulate", 1, _HIGH), ("optim.lr", 0, _HIGH), ("optim.muon_lr", 0, _HIGH),
     ("optim.beta1", 0, _ONE), ("optim.beta2", 0, _ONE), ("optim.eps", 0, _HIGH), ("optim.weight_decay", 0, _HIGH),
     ("optim.clip", 0, _HIGH), ("schedule.warmup", 0, _HIGH), ("schedule.decay", 0, 1), ("schedule.floor", 0, 1),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Int64, Shaped
 
 from sensorium.data.tables.schema import TableSchema
 from sensorium.data.tables.table import Table
 from sensorium.data.tables.targets import TargetSpec
 from sensorium.errors import DataError
-from sensorium.fusion.splits import split_rows
+from sensorium.fusion.splits import check_time, folds, split_rows
 
 _LEAST = 4
 
@@ -68,31 +70,100 @@ def choose_rows(
             where=table.source,
             fix=f"Give {_LEAST} or more",
         )
-    train, validation = _split(table, schema, target, chosen, held_out, group, time, seed)
-    train, fitted = _split(table, schema, target, train, calibration, group, time, seed + 1)
+    split = partial(
+        split_table, table, target=target, label=schema.label, read=[column.name for column in schema.columns],
+        group=group, time=time,
+    )  # fmt: skip
+    train, validation = split(chosen, share=held_out, seed=seed)
+    train, fitted = split(train, share=calibration, seed=seed + 1)
     return Rows(train, fitted, validation)
 
 
-def _split(
+def choose_folds(
     table: Table,
     schema: TableSchema,
     target: TargetSpec,
+    rows: Int64[np.ndarray, " rows"],
+    *,
+    count: int,
+    group: str | None = None,
+    seed: int = 0,
+) -> Int64[np.ndarray, " rows"]:
+    """The fold of each training row; what stays together in `choose_rows` does here, too.
+
+    Args:
+        table, schema, target, group, seed: as of `choose_rows`.
+        rows: those that train.
+        count: how many folds.
+
+    Raises:
+        DataError: there are too few rows, or they are too much alike.
+    """
+    columns = [table.columns[column.name] for column in schema.columns]
+    labels = table.columns[schema.label]
+    try:
+        return folds(
+            [repr([cells[row] for cells in columns]) for row in rows],
+            k=count,
+            labels=[str(labels[row]) for row in rows] if target.problem == "classification" else None,
+            groups=None if group is None else [str(table.column(group)[row]) for row in rows],
+            seed=seed,
+        )
+    except DataError as error:
+        raise DataError(error.problem, where=table.source, fix="Give more rows, or lower learn.folds") from error
+
+
+def split_table(
+    table: Table,
     rows: Int64[np.ndarray, " _"],
+    *,
+    target: TargetSpec,
+    label: str,
+    read: Sequence[str],
     share: float,
     group: str | None,
     time: str | None,
     seed: int,
 ) -> tuple[Int64[np.ndarray, " _"], Int64[np.ndarray, " _"]]:
-    """The rows that stay, and a share of them."""
+    """The rows that stay, and a share of them; see `choose_rows`.
+
+    Args:
+        table: all rows.
+        rows: those to split.
+        target, label: what is predicted, and its column.
+        read: columns by which rows are alike.
+        share: of the rows; 0: none.
+        group, time: columns to split by.
+        seed: another one gives another split.
+
+    Raises:
+        DataError: there are too few rows, or they are too much alike; a cell of `time` is no time.
+    """
     if not share:
         return rows, rows[:0]
-    read = [table.columns[column.name] for column in schema.columns]
-    keys = [repr([cells[row] for cells in read]) for row in rows]
-    labels = table.columns[schema.label]
+    columns = [table.columns[name] for name in read]
+    keys = [repr([cells[row] for cells in columns]) for row in rows]
+    labels = table.columns[label]
     classes = [str(labels[row]) for row in rows] if target.problem == "classification" and time is None else None
-    groups = None if group is None else [str(table.columns[group][row]) for row in rows]
-    times = None
-    if time is not None:
-        times = np.array([table.columns[time][row] for row in rows], dtype=object)
-    split = split_rows(keys, labels=classes, groups=groups, times=times, validation=share, seed=seed)
+    groups = None if group is None else [str(table.column(group)[row]) for row in rows]
+    times = None if time is None else _times(table, time, rows)
+    by = group or time
+    where = table.source if by is None else f"{table.source}, column {by!r}"
+    if by is None and len(set(keys)) < 2:
+        raise DataError(
+            f"{len(rows)} rows are alike in all that is read of them, so that none can be held out",
+            where=where,
+            fix="Give rows that differ",
+        )
+    try:
+        split = split_rows(keys, labels=classes, groups=groups, times=times, validation=share, seed=seed)
+    except DataError as error:
+        raise DataError(error.problem, where=where, fix=error.fix) from error
     return rows[split.train], rows[split.validation]
+
+
+def _times(table: Table, name: str, rows: Int64[np.ndarray, " _"]) -> Shaped[np.ndarray, " _"]:
+    cells = table.column(name)
+    for row in rows:
+        check_time(cells[row], where=f"{table.source}, column {name!r}, row {row + 1}")
+    return np.array([cells[row] for row in rows], dtype=object)

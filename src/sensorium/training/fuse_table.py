@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 
 from sensorium.data.media import ClipSpec
 from sensorium.data.ragged import fingerprint
@@ -18,11 +18,12 @@ from sensorium.data.tables.schema import TableSchema
 from sensorium.data.tables.specs import read_senses
 from sensorium.data.tables.table import Table, TableLike, read_table
 from sensorium.data.tables.targets import TargetSpec
-from sensorium.errors import DataError
+from sensorium.errors import DataError, InputError
 from sensorium.files import StrPath
+from sensorium.fusion.model_decision import check_decision
 from sensorium.training.fuse_model import Planned, check_starts, plan_modality
 from sensorium.training.fuse_recipe import FuseRecipe
-from sensorium.training.fuse_rows import Rows, choose_rows
+from sensorium.training.fuse_rows import Rows, choose_folds, choose_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,7 @@ class Prepared:
     Args:
         schema, target, planned: what is read and told, and the encoders.
         train, calibration, validation: the rows.
+        folds: of each row of `train`; empty if there are none.
         fingerprint: of all that is learned from.
         notes: what a reader should know.
     """
@@ -42,6 +44,7 @@ class Prepared:
     train: FusedData
     calibration: FusedData
     validation: FusedData
+    folds: Int64[np.ndarray, " _"]
     fingerprint: str
     notes: tuple[str, ...]
 
@@ -61,6 +64,8 @@ def prepare_table(
 ) -> Prepared:
     """Read, type and split a table, and decode what its cells name. Arguments and errors are those of
     `training.fuse.fuse`."""
+    if recipe.learn.folds and time is not None:
+        raise InputError("folds are not split by time", fix="Leave out --time or learn.folds")
     table = read_table(given)
     apart = [name for name in (group, time) if name is not None]
     schema = type_columns(table, label=label, overrides=columns, apart=apart, sound_tracks=recipe.clip.sound)
@@ -68,12 +73,17 @@ def prepare_table(
     where = f"{table.source}, column {label!r}"
     cells = table.column(label)
     target = TargetSpec.fit(cells, problem=recipe.problem, where=where, name=label)
+    check_decision(recipe.learn.decision, target.problem)
     known, some = target.known(cells), _some(table, schema)
-    fits = recipe.level != "feature"
+    count = recipe.learn.folds
+    fits = recipe.level != "feature" and not count
     rows = choose_rows(
         table, schema, target, known & some, held_out=0.0 if validation is not None else recipe.run.held_out,
         calibration=recipe.learn.calibration if fits else 0.0, group=group, time=time, seed=recipe.run.seed,
     )  # fmt: skip
+    parts = rows.train[:0]
+    if count:
+        parts = choose_folds(table, schema, target, rows.train, count=count, group=group, seed=recipe.run.seed)
     learned = table.take(rows.train)
     planned = _share_clips([plan_modality(sense, learned, schema, recipe, start or {}) for sense in schema.senses])
     specs = [one.spec for one in planned]
@@ -88,13 +98,14 @@ def prepare_table(
     train = FusedData(senses, targets, rows.train, recipe.augment if recipe.learn.augment else None)
     measured, more, prints = _validation(train, rows, validation, planned, target, label, cache, show_progress)
     told = [
-        *table.notes, *_left_out(schema), *_count(int((~known).sum()), "rows have no label, and are left out"),
+        f"the label {label!r} is taken for {target.told}", *table.notes, *_left_out(schema),
+        *_count(int((~known).sum()), "rows have no label, and are left out"),
         *_count(int((known & ~some).sum()), "rows hold nothing but a label, and are left out"), *notes,
         *(f"{name!r} is there in no row that is learned from, and is left out" for name in unheard), *more,
     ]  # fmt: skip
     return Prepared(
         schema=schema, target=target, planned=planned, train=train, calibration=train.select(rows.calibration),
-        validation=measured, notes=tuple(told),
+        validation=measured, folds=parts, notes=tuple(told),
         fingerprint=fingerprint((table.fingerprint, *prints, *(senses[name].present for name in sorted(senses)))),
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,12 +21,11 @@ from sensorium.core.count_senses import sense_parameters
 from sensorium.core.fresh import fresh_std, initialise_senses
 from sensorium.data.media import ClipSpec, Spec
 from sensorium.data.sense_pairs import load_pairs, split_pairs
-from sensorium.data.sense_table import Kind, SenseColumn, SenseTable, read_sense_table
+from sensorium.data.sense_table import Kind, SenseColumn, SenseTable, held_by, kind_by_name, read_sense_table
 from sensorium.errors import ConfigError, DataError, InputError
 from sensorium.families import vit
 from sensorium.families.senses import write_senses
 from sensorium.files import StrPath, read_errors, write_json, write_text
-from sensorium.modalities.kinds import modality_of
 from sensorium.modalities.mel import MelSpec
 from sensorium.modalities.pixels import ImageSpec
 from sensorium.objectives.masked_patches import MaskedAutoencoder, MaskedConfig, MaskedPatches, masked_autoencoder
@@ -186,26 +186,35 @@ def _table(data: Path, kind: str | None) -> SenseTable:
         raise InputError(f"kind {kind!r} is not one of image, audio, video")
     if data.is_dir():
         return _files(data, kind)
+    with read_errors(data):
+        if not data.exists():
+            raise InputError("no such file or folder", where=str(data), fix="Name a folder of files, or a table")
     table = read_sense_table(data, least=1)
     columns = [column for column in table.columns if column.kind != "text" and kind in (None, column.kind)]
     if not columns:
         raise DataError(f"no column holds paths of {kind or 'file'}s", where=str(data), fix="Give another table")
-    return replace(table, columns=tuple(column for column in columns if column.kind == columns[0].kind))
+    chosen = tuple(column for column in columns if column.kind == columns[0].kind)
+    others = [f"{column.name!r} ({column.kind})" for column in columns if column not in chosen]
+    told = f"only the {columns[0].kind}s are learned from, not column {', '.join(others)}: --kind says another"
+    return replace(table, columns=chosen, notes=(*table.notes, told) if others else table.notes)
 
 
 def _files(folder: Path, kind: str | None) -> SenseTable:
-    found: dict[str, list[str]] = {"image": [], "audio": [], "video": []}
+    """What a folder holds of a kind; also what only its name says is of it, to be told as what cannot be read."""
+    found: list[tuple[str, Kind | None, Kind | None]] = []
     with read_errors(folder):
         for place, folders, names in os.walk(folder):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
                 path = Path(place) / name
-                if not name.startswith(".") and path.is_file() and (holds := modality_of(path)) in found:
-                    found[str(holds)].append(str(path.relative_to(folder)))
-    chosen = kind or max(found, key=lambda name: len(found[name]))
-    if len(found[chosen]) < 2:
+                if not name.startswith(".") and path.is_file():
+                    found.append((str(path.relative_to(folder)), held_by(path), kind_by_name(path)))
+    counts = Counter(held for _, held, _ in found)
+    chosen = kind or max(("image", "audio", "video"), key=lambda name: counts[cast("Kind", name)])
+    if counts[cast("Kind", chosen)] < 2:
         raise DataError(f"fewer than two files of the kind {chosen}", where=str(folder), fix="Name another folder")
-    column = SenseColumn(name="file", kind=cast("Kind", chosen), cells=tuple(found[chosen]))
+    cells = tuple(path for path, held, named in found if chosen in (held, named))
+    column = SenseColumn(name="file", kind=cast("Kind", chosen), cells=cells)
     return SenseTable(path=folder / "table", columns=(column,), notes=(), manifest={"files": []})
 
 

@@ -24,6 +24,12 @@ def fit(cells: list[object], problem: str = "auto") -> TargetSpec:
         ([str(i) for i in range(40)], "regression"),
         (["a|b", "a", "b|c"], "multi_label"),
         ([["a"], [], ["a", "b"]], "multi_label"),
+        (["red;big", "red", "big;round", "round", "red;big;round"], "multi_label"),
+        (["red, big", "red", "big, round", "round", "round, red"], "multi_label"),
+        (["Paris, France", "Lyon, France", "Bonn, Germany", "Kiel, Germany"] * 3, "classification"),
+        (["tall, old", "tall, new", "low, old", "low, new"] * 3, "classification"),
+        (["1,5", "2,5", "1", "2", "5"] * 3, "classification"),
+        (["oh; no", "yes; well, so", "no"] * 3, "classification"),
     ],
 )
 def test_the_problem_is_told_by_the_labels(cells: list[object], problem: str) -> None:
@@ -47,6 +53,19 @@ def test_several_labels_of_one_cell() -> None:
     assert spec.names == ("big", "red")
     assert spec.separator == ";"
     assert spec.encode(["big;red", "", "red"], where="here").tolist() == [[1, 1], [0, 0], [0, 1]]
+
+
+def test_what_parts_labels_is_found_and_what_was_taken_is_told() -> None:
+    spec = fit(["red;big", "red", "big;round", "round"])
+    assert spec.separator == ";"
+    assert spec.names == ("big", "red", "round")
+    assert spec.told == "multi_label, 3 labels; several in one text are parted by ';'"
+    assert fit(["a", "b"]).told == "classification, 2 classes"
+    assert fit([1.5, 2.5]).told == "regression, amounts around 2"
+
+
+def test_half_a_character_in_a_label_is_replaced() -> None:
+    assert fit(["a\ud800", "b"]).names == ("a\ufffd", "b")
 
 
 def test_amounts_are_told_in_deviations_and_come_back() -> None:
@@ -91,3 +110,14 @@ def test_numbers_are_standardised_and_what_is_not_known_is_marked() -> None:
     assert not spec.encode({}, 2)[1].any(), "columns that are not there are missing"
     assert NumbersSpec.from_dict(spec.to_dict()) == spec
     assert spec.sizes == (4,)
+
+
+def test_cells_that_are_no_number_or_were_never_seen_are_counted() -> None:
+    spec = NumbersSpec.fit({"age": [1, 2, 3]}, {"city": ["Oslo", "Rome"]})
+    cells = {"age": ["old", "", "NA", 4, "3 years"], "city": ["Bonn", "Oslo", None, "Kiel", "Bonn"]}
+    assert spec.strange(cells) == [
+        "column 'age': 2 cells are no number",
+        "column 'city': 3 values were not seen in training",
+    ]
+    assert spec.strange({"age": ["x"]}) == ["column 'age': 1 cell is no number"]
+    assert not spec.strange({"age": [1.5, "NA", None], "city": ["Rome"]})

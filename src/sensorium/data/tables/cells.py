@@ -6,6 +6,7 @@ Unusual: tables of text know no types, so that a number may stand there as `"3.5
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 MISSING_WORDS = frozenset({"na", "n/a", "nan", "null", "#n/a", "<na>"})
@@ -34,6 +35,15 @@ def number_of(cell: Any) -> float | None:
         return None
     # Python reads "1_000" and "infinity"; neither is a number that a table means.
     return found if math.isfinite(found) and not (isinstance(cell, str) and "_" in cell) else None
+
+
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
+def words_of(cell: Any) -> str | None:
+    """`text_of`, with U+FFFD for each half of a character, as JSON may hold: what tokenizers and UTF-8 can hold."""
+    text = text_of(cell)
+    return None if text is None else _HALVES.sub("\ufffd", text)
 
 
 def text_of(cell: Any) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from sensorium.data.tables.cells import number_of, text_of
+from sensorium.data.tables.cells import is_missing_number, number_of, text_of
 from sensorium.errors import CheckpointError
 
 MISSING, UNSEEN = 0, 1
@@ -78,6 +78,19 @@ class NumbersSpec:
         anything: Bool[np.ndarray, " rows"] = np.logical_or.reduce(known, axis=1)
         return matrix, anything
 
+    def strange(self, columns: Mapping[str, Sequence[Any]]) -> list[str]:
+        """Lines about cells that `encode` takes for missing or unseen, though they hold something."""
+        found = []
+        for name, _, _ in self.numbers:
+            cells = columns.get(name, ())
+            if count := sum(number_of(cell) is None and not is_missing_number(cell) for cell in cells):
+                found.append(f"column {name!r}: {_counted(count, 'cell is', 'cells are')} no number")
+        for name, values in self.categories:
+            known = {None, *values}
+            if count := sum(text_of(cell) not in known for cell in columns.get(name, ())):
+                found.append(f"column {name!r}: {_counted(count, 'value was', 'values were')} not seen in training")
+        return found
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "numbers": [list(one) for one in self.numbers],
@@ -96,3 +109,7 @@ class NumbersSpec:
             return cls(numbers, tuple((str(name), tuple(map(str, values))) for name, values in saved["categories"]))
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"saved numbers are damaged: {error!r}", fix="Copy the folder anew") from error
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"1 {one}" if count == 1 else f"{count:,} {many}"

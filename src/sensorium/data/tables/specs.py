@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from sensorium.data.media import ClipSpec, Kind, MediaColumn, Spec, load_media, problems_told
-from sensorium.data.tables.cells import text_of
+from sensorium.data.tables.cells import text_of, words_of
 from sensorium.data.tables.numbers import NumbersSpec
 from sensorium.data.tables.schema import Sense
 from sensorium.data.tables.senses import Clips, Numbers, Pictures, SenseRows, Sounds, Texts
@@ -108,6 +108,7 @@ def read_senses(
         CapabilityError: an extra is not installed.
     """
     clips, notes, found = dict[str, MediaColumn](), list[str](), dict[str, SenseRows]()
+    strange = list[str]()
     absent = dict.fromkeys(name for spec in specs for name in spec.sense.columns if name not in table.columns)
     notes += [f"column {name!r} is not there: predictions do without it" for name in absent]
     for spec in specs:
@@ -116,12 +117,17 @@ def read_senses(
         if kind == "numbers" and spec.numbers is not None:
             matrix, known = spec.numbers.encode(table.columns, table.rows)
             found[name] = Numbers(matrix, known)
+            strange += spec.numbers.strange(table.columns)
         elif kind == "text" and spec.tokenizer is not None and spec.length is not None:
-            found[name] = Texts.of(cells, spec.tokenizer, length=spec.length)
+            words = [words_of(cell) for cell in cells]
+            found[name] = Texts.of(words, spec.tokenizer, length=spec.length)
+            if mended := sum(text != word for text, word in zip(cells, words, strict=True)):
+                told = "1 text is" if mended == 1 else f"{mended:,} texts are"
+                strange.append(f"column {name!r}: {told} not valid Unicode, and read with \ufffd for what is not")
         else:
             column = _media(spec, cells, table, clips, some=some, cache=cache, show=show_progress, notes=notes)
             found[name] = _rows(spec, column)
-    return found, notes
+    return found, notes + strange
 
 
 def _media(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sensorium.data.rows import kind_of, named_rows
 from sensorium.data.sample import Ledger
 from sensorium.errors import DataError, InputError, unknown
-from sensorium.files import StrPath, text_hash
+from sensorium.files import StrPath, read_errors, text_hash
 
 """A table's file, a row, or rows."""
 
@@ -80,6 +80,9 @@ def read_table(given: TableLike, *, root: Path | None = None) -> Table:
         rows = [dict(given)] if isinstance(given, Mapping) else [dict(row) for row in given]
         return _table(rows, root or Path(), "the rows", ())
     path, ledger = Path(given), Ledger()
+    with read_errors(path):
+        if not path.is_file():
+            raise InputError("is a folder" if path.is_dir() else "no such file", where=str(path), fix="Name a table")
     if kind_of(path) == ".parquet":
         _refuse_twins(path)
     rows = [row for _, row in named_rows(path, ledger)]

@@ -12,12 +12,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Shaped
 
-from sensorium.data.tables.cells import is_missing, number_of, text_of
+from sensorium.data.tables.cells import is_missing, number_of, words_of
 from sensorium.errors import CheckpointError, DataError, InputError, unknown
 
 Problem = Literal["classification", "multi_label", "regression"]
 PROBLEMS: tuple[Problem, ...] = get_args(Problem)
 SEPARATORS = "|;,"
+_PARTED = 0.8
+"""Of the cells with a separator, the share whose parts are all found elsewhere, alone or in other company."""
 _FEW = 20
 """Numbers with more values than so many, or with fractions, are amounts."""
 
@@ -58,11 +60,11 @@ class TargetSpec:
         held = [cell for cell in cells if not is_missing(cell)]
         if not held:
             raise DataError("no row has a label", where=where, fix="Give rows with one, or name another column")
-        kind = _guess(held) if problem == "auto" else problem
+        kind, separator = _guess(held) if problem == "auto" else (problem, None)
         if kind == "regression":
             return cls._amounts(held, where, name)
         if kind == "multi_label":
-            separator = _separator(held)
+            separator = separator or _separator(held)
             names = _in_order({label for cell in held for label in _labels(cell, separator)})
             if len(names) < 1:
                 raise DataError("no row has a label", where=where, fix="Give rows with some")
@@ -90,6 +92,15 @@ class TargetSpec:
         if np.ptp(known) == 0:
             raise DataError(f"every amount is {known[0]:g}", where=where, fix="Give rows of others")
         return cls("regression", (name,), mean=float(known.mean()), std=float(known.std()))
+
+    @property
+    def told(self) -> str:
+        """What the label was taken for, in words."""
+        if self.problem == "regression":
+            return f"regression, amounts around {self.mean:.4g}"
+        if self.problem == "classification":
+            return f"classification, {len(self.names)} classes"
+        return f"multi_label, {len(self.names)} labels; several in one text are parted by {self.separator!r}"
 
     @property
     def outputs(self) -> int:
@@ -172,18 +183,37 @@ class TargetSpec:
         return made
 
 
-def _guess(held: Sequence[Any]) -> Problem:
+def _guess(held: Sequence[Any]) -> tuple[Problem, str | None]:
+    """The problem; of several labels in one text also what parts them."""
     if any(isinstance(cell, list | tuple) for cell in held):
-        return "multi_label"
+        return "multi_label", None
     values = [number_of(cell) for cell in held]
     if all(value is not None for value in values):
         numbers = {value for value in values if value is not None}
         whole = all(value.is_integer() for value in numbers)
-        return "classification" if whole and len(numbers) <= _FEW else "regression"
-    texts = [text for cell in held if (text := text_of(cell)) is not None]
+        return ("classification" if whole and len(numbers) <= _FEW else "regression"), None
+    texts = [text for cell in held if (text := words_of(cell)) is not None]
     parts = Counter(part.strip() for text in texts for part in text.split("|"))
     joined = sum("|" in text for text in texts)
-    return "multi_label" if joined > len(texts) // 10 and max(parts.values()) > 1 else "classification"
+    if joined > len(texts) // 10 and max(parts.values()) > 1:
+        return "multi_label", "|"
+    separator = next((mark for mark in SEPARATORS[1:] if _is_parted(texts, mark)), None)
+    return ("classification" if separator is None else "multi_label"), separator
+
+
+def _is_parted(texts: Sequence[str], mark: str) -> bool:
+    """Whether cells are sets of labels, rather than names with a mark in them (`Paris, France`; `1,5`).
+
+    Sets differ in size, and what is in one of them is elsewhere alone or in other company.
+    """
+    cells = [frozenset(part for piece in text.split(mark) if (part := piece.strip())) for text in texts]
+    joined = [cell for cell, text in zip(cells, texts, strict=True) if mark in text]
+    if len(joined) <= len(texts) // 10 or len({len(cell) for cell in cells}) < 2:
+        return False
+    company = Counter(part for cell in set(cells) for part in cell)
+    if all(number_of(part) is not None for part in company) and mark == ",":
+        return False
+    return sum(all(company[part] > 1 for part in cell) for cell in joined) >= _PARTED * len(joined)
 
 
 def _separator(held: Sequence[Any]) -> str:
@@ -197,11 +227,11 @@ def _labels(cell: Any, separator: str | None) -> list[str]:
     if is_missing(cell):
         return []
     parts = list(cell) if isinstance(cell, list | tuple) else str(cell).split(separator or "|")
-    return [text for part in parts if (text := text_of(part)) is not None]
+    return [text for part in parts if (text := words_of(part)) is not None]
 
 
 def _class(cell: Any, where: str) -> str:
-    text = None if isinstance(cell, list | tuple | dict) else text_of(cell)
+    text = None if isinstance(cell, list | tuple | dict) else words_of(cell)
     if text is None:
         raise DataError(f"{cell!r} is no class", where=where, fix="Give each row one, or use --problem multi_label")
     return text
