@@ -16,6 +16,9 @@ from sensorium.tasks.fuse_compare import FusionComparison, compare_fusion
 from sensorium.tasks.fuse_report import advice, examples, systems_plot
 from sensorium.tour.trip import Trip, left_out
 
+_JUDGE = 0.3
+"""Share of the rows that judge: of fewer voices a test could not be sure, whatever they said."""
+
 
 def fuse_digits(trip: Trip) -> Sequence[Block]:
     """Experts of each sense and their decisions, fused features, and rows in which fusion changes the answer."""
@@ -25,7 +28,7 @@ def fuse_digits(trip: Trip) -> Sequence[Block]:
             packed.extractall(data)
         found = compare_fusion(
             data / "digits.csv", label="digit", group="voice", out=data / "models", kinds=[trip.plan.fusion],
-            modulation=False, overrides=trip.plan.fuse, show_progress=trip.show_progress,
+            modulation=False, judge=_JUDGE, overrides=trip.plan.fuse, show_progress=trip.show_progress,
         )  # fmt: skip
         said = _said(trip, found)
         os.replace(data / "models" / trip.plan.fusion, trip.folder / "fused")

@@ -119,6 +119,13 @@ class Plan:
     fuse: tuple[str, ...] = (
         "picture.size=24",
         "picture.patch=6",
+        "picture.dim=64",
+        "picture.layers=2",
+        "picture.feedforward=128",
+        "sound.dim=64",
+        "sound.layers=2",
+        "sound.feedforward=128",
+        "optim.lr=2e-3",
         "augment.crop=0.85",
         "run.epochs=1000",
         "run.max_minutes=0.5",
