@@ -91,7 +91,7 @@ def modulation_coefficients(scores: Mapping[str, float], *, alpha: float = 0.3) 
     coefficients = {}
     for name in sorted(scores):
         others = [score for other, score in scores.items() if other != name]
-        ratio = _ratio(scores[name], sum(others) / len(others)) if others else 1.0
+        ratio = _ratio(scores[name], math.fsum(others) / len(others)) if others else 1.0
         coefficients[name] = 1.0 - math.tanh(alpha * ratio) if alpha and ratio > 1.0 else 1.0
     return coefficients
 
