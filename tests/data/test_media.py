@@ -3,8 +3,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+import soundfile
 import torch
 from PIL import Image
 
@@ -103,7 +105,6 @@ def test_a_large_column_is_kept_beside_the_run_and_found_again(
 
 
 def test_sounds_are_spectrograms_of_one_length(tmp_path: Path) -> None:
-    soundfile = pytest.importorskip("soundfile")
     wave = np.sin(np.arange(6000) * 0.2).astype(np.float32)
     soundfile.write(tmp_path / "a.wav", wave, 16_000)
     soundfile.write(tmp_path / "b.wav", wave[:3000], 8_000)
@@ -115,7 +116,6 @@ def test_sounds_are_spectrograms_of_one_length(tmp_path: Path) -> None:
 
 
 def test_clips_are_frames_and_on_request_their_sound(tmp_path: Path) -> None:
-    av = pytest.importorskip("av")
     for name, with_sound in (("a.mkv", True), ("b.mkv", False)):
         with av.open(str(tmp_path / name), "w") as out:
             moving = out.add_stream("ffv1", rate=10)

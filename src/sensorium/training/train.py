@@ -18,6 +18,7 @@ from sensorium.errors import InputError
 from sensorium.families.checkpoint import LoadedModel
 from sensorium.files import StrPath, disk_errors, write_json
 from sensorium.objectives.objective import AnyObjective
+from sensorium.training.devices import device_of
 from sensorium.training.export import export
 from sensorium.training.folder import open_run
 from sensorium.training.given import Given
@@ -109,7 +110,7 @@ def train(
     given = [overrides] if isinstance(overrides, str) else overrides
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, given)
     out = Path(out)
-    target = _device(device)
+    target = device_of(device)
     work = _work(corpus, chosen, given, init, validation, columns)
     chosen, source = work.recipe, work.source
     torch.manual_seed(chosen.run.seed)
@@ -176,17 +177,6 @@ def _work(
         lambda: given.with_head(labelled.task),
         (*given.notes(recipe, labelled.task), *labelled.notes),
     )
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {name!r} cannot be used: {error}", fix="Try --device cpu") from error
-    return device
 
 
 def _prepare(model: Transformer, recipe: Recipe, *, compile: bool) -> None:
