@@ -13,8 +13,9 @@ from PIL import Image
 import sensorium as sm
 from sensorium.errors import CapabilityError, ConfigError, DataError, InputError
 from sensorium.training.align import align
-from sensorium.training.align_recipe import AlignRecipe, read_recipe
+from sensorium.training.align_recipe import AlignRecipe
 from sensorium.training.pretrain_senses import pretrain
+from sensorium.training.typed import read_recipe
 from tests.training.senses import COLOURS, SMALL, coloured_squares, frames, tones, write_rows
 
 hf = pytest.importorskip("transformers")

@@ -23,7 +23,7 @@ from sensorium.errors import DataError, InputError
 from sensorium.files import StrPath, disk_errors, text_hash, write_json
 from sensorium.objectives.alignment import Alignment
 from sensorium.training.align_export import AlignedFacts, export_aligned
-from sensorium.training.align_recipe import AlignRecipe, read_recipe
+from sensorium.training.align_recipe import AlignRecipe
 from sensorium.training.align_towers import (
     GivenTowers,
     build_aligned,
@@ -40,6 +40,7 @@ from sensorium.training.optim import build_optimizers
 from sensorium.training.sense_runs import undone
 from sensorium.training.state import Progress, load_state
 from sensorium.training.train import Run
+from sensorium.training.typed import read_recipe
 
 
 def align(

@@ -7,18 +7,12 @@ only what is other. Its training sections are those of `training/recipe.py`.
 from __future__ import annotations
 
 import dataclasses
-import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from sensorium.errors import ConfigError, InputError
-from sensorium.files import StrPath, read_errors
+from sensorium.errors import ConfigError
 from sensorium.training.recipe import OptimRecipe, RunRecipe, ScheduleRecipe
-from sensorium.training.typed import override, record
-
-RecipeT = TypeVar("RecipeT")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,47 +177,3 @@ def check_run(run: RunRecipe) -> None:
     check_above_0(*((key, value) for key, value in bounds if value is not None))
     if not 0 <= run.held_out < 1:
         raise ConfigError(f"run.held_out={run.held_out} is not a share from 0 to below 1")
-
-
-def read_recipe(kind: type[RecipeT], source: RecipeT | StrPath | None, overrides: Sequence[str] = ()) -> RecipeT:
-    """A recipe of its own class: one that is given, a TOML file's, or the defaults; with overrides on top.
-
-    Args:
-        kind: the class, all of whose fields have defaults.
-        source: where it comes from.
-        overrides: "section.key=value", values as in TOML; strings may go without quotes.
-
-    Raises:
-        InputError: the file is not there, or cannot be read.
-        ConfigError: a key is unknown, or a value is wrong.
-    """
-    values: dict[str, Any] = dataclasses.asdict(kind())  # type: ignore[call-overload]
-    where = "the recipe"
-    if isinstance(source, kind):
-        values = dataclasses.asdict(source)  # type: ignore[call-overload]
-    elif source is not None:
-        where = str(source)
-        _merge(values, _toml(Path(where)))
-    for setting in [overrides] if isinstance(overrides, str) else overrides:
-        override(values, setting)
-    return record(kind, values, where=where)
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    if path.suffix != ".toml":
-        raise InputError("a recipe is a TOML file", where=str(path), fix="Name one, or leave --recipe out")
-    with read_errors(path):
-        content = path.read_bytes()
-    try:
-        return tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"not valid TOML: {error}", where=str(path), fix="Mend the file") from error
-
-
-def _merge(values: dict[str, Any], own: dict[str, Any]) -> None:
-    """Put a file's values over the defaults, section by section."""
-    for key, value in own.items():
-        if isinstance(value, dict) and isinstance(values.get(key), dict):
-            _merge(values[key], value)
-        else:
-            values[key] = value

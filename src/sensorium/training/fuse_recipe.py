@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from sensorium.data.tables.senses import Augment
-from sensorium.errors import ConfigError, InputError
-from sensorium.files import StrPath, read_errors
+from sensorium.errors import ConfigError
+from sensorium.files import StrPath
 from sensorium.fusion.model_decision import check_decision
 from sensorium.training.recipe import OptimRecipe, RunRecipe, ScheduleRecipe
-from sensorium.training.typed import override, record
+from sensorium.training.typed import override, record, values_of
 
 Level = Literal["feature", "decision", "both"]
 LEVELS: tuple[Level, ...] = ("feature", "decision", "both")
@@ -223,7 +221,7 @@ def fuse_recipe(
         InputError: there is no such file.
         ConfigError: a key or a value is wrong.
     """
-    values = FuseRecipe().to_dict() if given is None else _read(given)
+    values = values_of(FuseRecipe, given)
     for name, value in (settings or {}).items():
         if isinstance(value, Mapping):
             values.setdefault(name, {}).update(value)
@@ -232,24 +230,3 @@ def fuse_recipe(
     for setting in overrides:
         override(values, setting)
     return record(FuseRecipe, values, where="recipe")
-
-
-def _read(given: FuseRecipe | StrPath) -> dict[str, Any]:
-    if isinstance(given, FuseRecipe):
-        return given.to_dict()
-    path = Path(given)
-    with read_errors(path):
-        if not path.is_file():
-            raise InputError("no such recipe file", where=str(path), fix="Name a .toml file, or leave it out")
-        content = path.read_bytes()
-    try:
-        written = tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"not valid TOML: {error}", where=str(path), fix="Mend the file") from error
-    values = FuseRecipe().to_dict()
-    for name, value in written.items():
-        if isinstance(value, dict) and isinstance(values.get(name), dict):
-            values[name] |= value
-        else:
-            values[name] = value
-    return values

@@ -39,7 +39,6 @@ from sensorium.training.align_recipe import (
     check_patch,
     check_run,
     check_size,
-    read_recipe,
 )
 from sensorium.training.devices import device_of
 from sensorium.training.folder import open_run
@@ -49,6 +48,7 @@ from sensorium.training.recipe import OptimRecipe, RunRecipe, ScheduleRecipe
 from sensorium.training.sense_runs import finished, undone
 from sensorium.training.state import Progress, load_state
 from sensorium.training.train import Run
+from sensorium.training.typed import read_recipe
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,12 @@ import json
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from sensorium.errors import ConfigError, InputError, closest
+from sensorium.files import StrPath, read_errors
 
 Record = TypeVar("Record")
 
@@ -104,3 +106,56 @@ def _value(root: type[Any], hint: Any, value: Any, key: str, where: str) -> Any:
         names = " or ".join("none" if option is type(None) else option.__name__ for option in options)
         raise ConfigError(f"{key}={json.dumps(value, default=str)} is not of type {names}", where=where)
     return value
+
+
+def read_recipe(kind: type[Record], source: Record | StrPath | None, overrides: Sequence[str] = ()) -> Record:
+    """A recipe of its own class: one that is given, a TOML file's, or the defaults; with overrides on top.
+
+    Args:
+        kind: the class, all of whose fields have defaults.
+        source: where it comes from.
+        overrides: "section.key=value", values as in TOML; strings may go without quotes.
+
+    Raises:
+        InputError: the file is not there, or cannot be read.
+        ConfigError: a key is unknown, or a value is wrong.
+    """
+    values = values_of(kind, source)
+    for setting in [overrides] if isinstance(overrides, str) else overrides:
+        override(values, setting)
+    return record(kind, values, where="the recipe" if source is None or isinstance(source, kind) else str(source))
+
+
+def values_of(kind: type[Record], source: Record | StrPath | None) -> dict[str, Any]:
+    """The values of a recipe before they are checked: of one that is given, a TOML file's over the defaults, or these.
+
+    Raises:
+        InputError: the file is not there, or cannot be read.
+        ConfigError: it is not TOML.
+    """
+    if isinstance(source, kind):
+        return dataclasses.asdict(source)  # type: ignore[call-overload,no-any-return]
+    values: dict[str, Any] = dataclasses.asdict(kind())  # type: ignore[call-overload]
+    if source is not None:
+        _merge(values, _toml(Path(str(source))))
+    return values
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    if path.suffix != ".toml":
+        raise InputError("a recipe is a TOML file", where=str(path), fix="Name one, or leave --recipe out")
+    with read_errors(path):
+        content = path.read_bytes()
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"not valid TOML: {error}", where=str(path), fix="Mend the file") from error
+
+
+def _merge(values: dict[str, Any], own: dict[str, Any]) -> None:
+    """Put a file's values over the defaults, section by section."""
+    for key, value in own.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict):
+            _merge(values[key], value)
+        else:
+            values[key] = value
