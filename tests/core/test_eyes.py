@@ -35,7 +35,7 @@ def pictures(count: int) -> torch.Tensor:
 EYES = model()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(placeholders=st.integers(0, 12), count=st.integers(1, 2))
 def test_placeholders_must_be_as_many_as_vectors(placeholders: int, count: int) -> None:
     ids = torch.tensor([[1, *[IMAGE] * placeholders, 2]])

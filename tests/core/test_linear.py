@@ -12,7 +12,7 @@ from sensorium.core.linear import linear
 CLOSE = dict(atol=1e-4, rtol=1e-5)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     rows=st.lists(st.integers(1, 4), min_size=0, max_size=3),
     inputs=st.integers(1, 9),
@@ -41,7 +41,7 @@ def test_a_large_product_without_gradients_equals_one_with_them(shape: tuple[int
     with torch.inference_mode():
         torch.testing.assert_close(
             linear(strided, weight, offset), strided @ weight.T + (offset if bias else 0), **CLOSE
-        )
+       )
 
 
 def test_autocast_decides_the_precision_of_a_large_product() -> None:

@@ -17,7 +17,7 @@ def one_call(q: Tensor, k: Tensor, v: Tensor, spec: MaskSpec, bias: Tensor | Non
     return attend(q, k, v, spec=spec, bias=bias, backend="sdpa")[0]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     sizes=st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=6),
     crossed=st.booleans(),

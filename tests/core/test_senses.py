@@ -50,7 +50,7 @@ def test_patches_are_a_convolution_that_strides_by_its_own_size(config: PatchEmb
     torch.testing.assert_close(vectors, by_convolution(embed, x), **CLOSE)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30, derandomize=True)
 @made_of(st.data(), st.integers(1, 3), st.integers(2, 3), st.booleans(), st.booleans())
 def test_patches_of_any_size_are_a_convolution(
     data: st.DataObject, channels: int, dims: int, bias: bool, cls: bool

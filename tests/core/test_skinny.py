@@ -16,7 +16,7 @@ from sensorium.core import skinny
 from sensorium.core.codes import BLOCK, Codes, Codes4, Codes8, stack
 from sensorium.core.skinny import SkinnyMatrix, kernel
 
-MANY = settings(max_examples=60, deadline=None, derandomize=True)
+MANY = settings(max_examples=60, derandomize=True)
 built = pytest.mark.skipif(kernel() is None, reason="the kernel was not built: no C compiler at installation")
 
 

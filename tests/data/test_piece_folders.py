@@ -18,7 +18,7 @@ from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import CheckpointError, InputError
 from tests.data.piece_files import FAIRSEQ, T5, TEXTS, processor, trained
 
-MANY = settings(max_examples=200, deadline=None, derandomize=True)
+MANY = settings(max_examples=200, derandomize=True)
 KINDS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
     "t5": ("T5Tokenizer", "t5", "spiece.model", T5),
     "mt5": ("T5Tokenizer", "mt5", "spiece.model", T5),

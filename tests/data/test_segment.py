@@ -15,13 +15,13 @@ QUOTES = ['"', "'", "“", "”", "「", "」", "（", "）", "(", ")", "»", "*
 SPACES = ["", " ", "  ", "\n", "\n\n", "\n \n", "\u3000", "\t"]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.text(max_size=80))
 def test_sentences_of_any_text_join_back_to_it(text: str) -> None:
     assert "".join(sentences(text)) == text
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(st.lists(st.sampled_from(WORDS + MARKS + QUOTES + SPACES), max_size=40).map("".join))
 def test_sentences_of_text_like_text_join_back_to_it_and_are_not_blank(text: str) -> None:
     found = sentences(text)
@@ -30,7 +30,7 @@ def test_sentences_of_text_like_text_join_back_to_it_and_are_not_blank(text: str
     assert sentences(text) == found
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from(WORDS + MARKS + QUOTES + SPACES), max_size=30).map("".join))
 def test_a_sentence_begins_with_its_white_space_and_never_ends_with_it(text: str) -> None:
     found = sentences(clean(text))

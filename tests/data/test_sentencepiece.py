@@ -16,8 +16,8 @@ from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import CheckpointError
 from tests.data.piece_files import TEXTS, processor, trained
 
-MANY = settings(max_examples=300, deadline=None, derandomize=True)
-FEWER = settings(max_examples=120, deadline=None, derandomize=True)
+MANY = settings(max_examples=300, derandomize=True)
+FEWER = settings(max_examples=120, derandomize=True)
 OPTIONS: dict[str, dict[str, Any]] = {
     "usual": {},
     "no rules": dict(normalization_rule_name="identity"),
@@ -175,7 +175,7 @@ def test_a_message_is_read_as_it_was_written() -> None:
             if isinstance(value, int)
             else varint(number << 3 | 2) + varint(len(value)) + value
             for number, value in fields
-        )
+       )
 
     values = st.one_of(st.integers(0, 2**64 - 1), st.binary(max_size=300))
 

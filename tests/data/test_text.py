@@ -70,14 +70,14 @@ def test_text_is_repaired(raw: str, repaired: str) -> None:
     assert clean(raw) == repaired
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.text(alphabet=st.characters(max_codepoint=126), max_size=60))
 def test_text_that_needs_no_repair_is_spared_it_and_comes_out_the_same(text: str) -> None:
     whole = clean(f"{text}é")
     assert clean(text) == whole.removesuffix("é").rstrip(" \n")
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.text(alphabet='aB 1.!?。！\n"”中Dr,', max_size=60))
 def test_sentences_join_back_to_the_text(text: str) -> None:
     assert "".join(sentences(text)) == text
@@ -88,7 +88,7 @@ def test_sentences_end_where_a_reader_says() -> None:
     assert sentences(text) == ["Dr. Wu paid 3.50 to J. Smith.", ' "Well!" she said.', " 他说：“走吧。”", "我们走了。"]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.text(max_size=80))
 def test_byte_level_tokens_decode_to_the_text(corpus: Corpus, text: str) -> None:
     cleaned = clean(text)
@@ -103,7 +103,7 @@ def test_shards_hold_what_the_tokenizer_gives(corpus: Corpus) -> None:
     for shards in (corpus.train, corpus.validation):
         assert shards.n_bytes == sum(
             len(corpus.tokenizer.decode(shards.document(i)).encode()) for i in range(len(shards))
-        )
+       )
         for i in range(len(shards)):
             pieces = shards.sentences(i)
             assert [t for piece in pieces for t in piece] == list(shards.document(i))

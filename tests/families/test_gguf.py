@@ -19,7 +19,7 @@ from tests.families.gguf_files import TEXTS, THETA, stock, tokenizer, tokenizer_
 
 BACKEND = tokenizer()
 VOCAB = BACKEND.get_vocab_size()
-MANY = settings(max_examples=150, deadline=None, derandomize=True)
+MANY = settings(max_examples=150, derandomize=True)
 
 
 def logits_agree(path: Path, theirs: Any) -> None:

@@ -44,7 +44,7 @@ MODELS: dict[str, SenseModelConfig | AlignedConfig] = {
     "vit": vit.sized(**IMAGE, labels=("cat", "dog")),
     "clip": clip.sized(
         image=clip.image_tower(**IMAGE, projection=6), text=clip.text_tower(**TEXT, projection=6, eos_id=7)
-    ),
+   ),
     "siglip": siglip.sized(image=siglip.image_tower(**IMAGE), text=siglip.text_tower(**TEXT, projection=16)),
     "dual": dual.sized(image=vit.sized(**IMAGE, pooler=True).tower, text=bert_text(), projection=6),
 }
@@ -260,7 +260,7 @@ def test_required_settings_of_a_vit_are_named(saved: dict[str, Path], tmp_path: 
     refused(folder, "lacks layer_norm_eps, image_size")
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@settings(max_examples=120, derandomize=True)
 @given(
     st.sampled_from(list(MODELS)), st.sampled_from([None, "vision_config", "text_config"]), st.integers(0, 30),
     st.one_of(st.none(), st.integers(-5, 70), st.floats(), st.text(max_size=3), st.lists(st.integers(), max_size=3)),

@@ -32,7 +32,7 @@ def test_the_temperature_of_classes_is_scipys_optimum(sharpness: float, seed: in
     found = fit_temperature(softmax(logits), targets, problem="classification")
     best = minimize_scalar(
         lambda t: log_loss(targets, softmax(logits / t)), bounds=(COLDEST, HOTTEST), method="bounded"
-    )
+   )
     assert found == pytest.approx(best.x, rel=1e-3)
     assert np.allclose(apply_temperature(softmax(logits), found, problem="classification"), softmax(logits / found))
 
@@ -51,7 +51,7 @@ def test_the_temperature_of_labels_is_scipys_optimum(sharpness: float) -> None:
     assert np.allclose(apply_temperature(sigmoid(logits), found, problem="multi_label"), sigmoid(logits / found))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.integers(1, 6), st.floats(0.01, 50))
 def test_a_temperature_keeps_its_bounds_and_never_worsens_the_loss(seed: int, rows: int, sharpness: float) -> None:
     rng = np.random.default_rng(seed)

@@ -113,7 +113,7 @@ def test_copies_in_a_wholly_redundant_product_are_one_expert(problem: str) -> No
     assert np.allclose(decision(copies), given["a"], atol=1e-6)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(
     kind=st.sampled_from([kind for kind in DECISIONS if kind != "stacking"]),
     seed=st.integers(0, 10_000),

@@ -28,7 +28,7 @@ def built(kind: Kind, tokens: dict[str, int] = TOKENS, **settings: float):
 
 
 @every
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(
     tokens=st.dictionaries(st.text(min_size=1, max_size=4), st.integers(1, 3), min_size=2, max_size=4),
     rows=st.integers(1, 3),
@@ -118,7 +118,7 @@ def test_a_missing_and_a_foreign_modality_are_named() -> None:
     features["vidoe"] = features.pop("audio")
     with pytest.raises(
         CapabilityError, match=r"without 'audio' and with the unknown 'vidoe'.*'audio', 'image', 'text'"
-    ):
+   ):
         fusion(features)
 
 

@@ -56,7 +56,7 @@ def test_measures_of_amounts_are_scikit_learns(seed: int) -> None:
     assert one["r2"] == pytest.approx(sk.r2_score(targets[:, 0], predictions["b"][:, 0]))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 10_000), st.integers(1, 30))
 def test_average_precision_is_scikit_learns_whatever_the_ties(seed: int, rows: int) -> None:
     rng = np.random.default_rng(seed)

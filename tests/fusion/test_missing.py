@@ -34,7 +34,7 @@ def absent(dropout: float = 0.1) -> Absent:
     return Absent(TOKENS, 8, dropout=dropout)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(valid=st.lists(st.booleans(), min_size=1, max_size=12), segments=st.integers(1, 6))
 def test_segments_are_pytorchs_adaptive_pooling_of_the_valid_tokens(valid: list[bool], segments: int) -> None:
     mask = torch.tensor([valid])

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -76,6 +76,7 @@ def test_coefficients_of_two_are_the_papers(visual: float, audio: float, alpha: 
 
 
 @given(scores=st.dictionaries(st.sampled_from("abcde"), st.floats(0, 1), max_size=5))
+@example(scores=dict.fromkeys("abcd", 0.8108592727333164))  # whose threefold over three is another float
 def test_only_those_ahead_are_held_back_and_the_further_the_more(scores: dict[str, float]) -> None:
     found = modulation_coefficients(scores)
     assert found.keys() == scores.keys()

@@ -15,7 +15,7 @@ from sensorium.fusion.shapley import contributions, leave_one_out, shapley, subs
 NAMES = ("text", "image", "audio", "video", "table")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 5), st.integers(0, 10_000))
 def test_shapley_values_are_the_mean_over_all_orders(n: int, seed: int) -> None:
     names = NAMES[:n]

@@ -23,7 +23,7 @@ def whole(split: Split, rows: int) -> bool:
     return sorted(np.concatenate(parts(split)).tolist()) == list(range(rows))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     seed=st.integers(0, 10_000),
     rows=st.integers(3, 60),
@@ -83,7 +83,7 @@ def test_labels_get_their_share_of_every_part() -> None:
         counts = Counter(labels[part])
         assert [counts[name] for name in ("cat", "dog", "newt")] == pytest.approx(
             [700 * share, 290 * share, 10 * share], abs=1
-        )
+       )
 
 
 def test_a_label_of_one_row_is_trained_on() -> None:
@@ -145,7 +145,7 @@ def test_times_are_read_as_times_whatever_they_are_written_as(times: np.ndarray)
     assert [part.tolist() for part in parts(split)] == [[1, 3], [0], [2]]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 1000), st.integers(2, 6), st.integers(6, 60), st.integers(2, 4))
 def test_folds_are_as_even_as_scikit_learns(seed: int, k: int, rows: int, classes: int) -> None:
     labels = np.random.default_rng(seed).permutation(np.arange(rows) % classes)

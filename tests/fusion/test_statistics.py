@@ -87,7 +87,7 @@ def test_draws_without_a_value_are_left_out() -> None:
         bootstrap(lambda rows: float("nan"), 40)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 5))
 def test_mcnemar_is_the_binomial_test(only_first: int, only_second: int, both: int) -> None:
     first = np.repeat([True, False, True], [only_first, only_second, both])
@@ -109,7 +109,7 @@ def test_all_exchanges_of_few_rows_are_scipys_exact_test() -> None:
         first, second = rng.normal(size=10) + 0.5, rng.normal(size=10)
         expected = stats.permutation_test(
             (first, second), lambda a, b: np.mean(a - b), permutation_type="samples", n_resamples=np.inf
-        )
+       )
         assert permutation_test(first, second) == pytest.approx(expected.pvalue)
 
 

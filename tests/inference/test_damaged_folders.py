@@ -17,7 +17,7 @@ from sensorium.tasks.model import load
 from tests.inference.folders import VOCAB, llama, saved
 from tests.inference.mock import byte_tokenizer
 
-MANY = settings(max_examples=100, deadline=None, derandomize=True)
+MANY = settings(max_examples=100, derandomize=True)
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ def same(ours, stock, seed: int, prompt: list[int], generated: list[int]) -> Non
     torch.testing.assert_close(logits, row(seed))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seeds, st.floats(0.05, 5.0))
 def test_temperature(seed: int, value: float) -> None:
     logits = row(seed)
@@ -73,31 +73,31 @@ def test_no_token_is_drawn_from_what_is_no_distribution(logits: list[float]) -> 
         choose(Temperature(0.5)(torch.tensor(logits), [], []), torch.Generator())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seeds, st.integers(1, VOCAB + 5))
 def test_top_k(seed: int, k: int) -> None:
     same(TopK(k), TopKLogitsWarper(k), seed, [1], [])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seeds, st.floats(0.01, 0.99))
 def test_top_p(seed: int, p: float) -> None:
     same(TopP(p), TopPLogitsWarper(p), seed, [1], [])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seeds, st.floats(0.0, 1.0))
 def test_min_p(seed: int, p: float) -> None:
     same(MinP(p), MinPLogitsWarper(p), seed, [1], [])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seeds, st.floats(0.3, 3.0), tokens, tokens)
 def test_repetition_penalty(seed: int, penalty: float, prompt: list[int], generated: list[int]) -> None:
     same(RepetitionPenalty(penalty), RepetitionPenaltyLogitsProcessor(penalty), seed, prompt, generated)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seeds, st.floats(-2, 2), st.floats(-2, 2), tokens, st.lists(st.integers(0, VOCAB - 1), max_size=12))
 def test_openai_penalties(
     seed: int, presence: float, frequency: float, prompt: list[int], generated: list[int]
@@ -114,7 +114,7 @@ def test_openai_penalties(
 def test_the_order_is_that_of_stock_generate() -> None:
     sampling = Sampling(
         temperature=0.7, top_k=5, top_p=0.9, min_p=0.1, repetition_penalty=1.2, presence_penalty=1, frequency_penalty=1
-    )
+   )
     names = [type(transform).__name__ for transform in sampling.transforms()]
     assert names == [
         "RepetitionPenalty", "PresencePenalty", "FrequencyPenalty", "Temperature", "TopK", "TopP", "MinP",
@@ -165,7 +165,7 @@ def test_values_out_of_range_are_refused(options: dict[str, float]) -> None:
     ],
 )
 def test_values_of_another_type_are_refused(options: dict[str, Any], untyped: None) -> None:
-    with pytest.raises(InputError, match=f"{next(iter(options))}=.* is not a (whole )?number"):
+    with pytest.raises(InputError, match=f"{next(iter(options))}=.* is not a (whole)?number"):
         Sampling(**options)
 
 

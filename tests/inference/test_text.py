@@ -21,7 +21,7 @@ def pieces_of(tokenizer: Tokenizer, ids: list[int], prompt: list[int] = []) -> l
     return [*(stream.push(id) for id in ids), stream.flush()]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.text(max_size=30), st.text(max_size=8))
 def test_pieces_join_to_the_text_and_never_hold_half_a_character(text: str, prompt: str) -> None:
     text = text.encode("utf-8", "replace").decode().replace("\ufffd", "?")
@@ -34,7 +34,7 @@ def test_chinese_comes_one_character_at_a_time() -> None:
     assert [piece for piece in pieces_of(TOKENIZER, TOKENIZER.encode("春眠🌸")) if piece] == ["春", "眠", "🌸"]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.binary(max_size=30))
 def test_invalid_bytes_give_what_decoding_all_at_once_gives(data: bytes) -> None:
     letters = {byte: letter for letter, byte in _byte_letters().items()}
@@ -64,7 +64,7 @@ def test_wordpiece_and_sentencepiece_keep_their_spaces() -> None:
     assert pieces_of(tokenizer, [0, 1, 2]) == ["the", " door", "s", ""]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.text("ab春", max_size=20),
     st.lists(st.text("ab春", min_size=1, max_size=4), max_size=3),

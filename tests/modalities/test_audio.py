@@ -143,7 +143,7 @@ def test_what_is_no_sound_says_so(tmp_path: Path) -> None:
         read_audio(sound(tone(0.1, 8000), 8000), rate=0)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     format=st.sampled_from(["WAV", "FLAC", "OGG", "MP3", "AIFF", "CAF", "AU"]),
     edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=12),

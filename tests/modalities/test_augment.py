@@ -65,7 +65,7 @@ def test_the_whole_picture_is_the_largest_crop() -> None:
     assert torch.equal(whole, images)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     height=st.integers(1, 50),
     width=st.integers(1, 50),

@@ -53,7 +53,7 @@ def test_spectrograms_equal_whispers(mels: int) -> None:
     torch.testing.assert_close(ours, theirs(extractor, sounds), atol=1e-5, rtol=0)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(lengths=st.lists(st.integers(1, 2 * SECOND + 500), min_size=1, max_size=4))
 def test_any_lengths_equal_whispers(lengths: list[int]) -> None:
     extractor = WhisperFeatureExtractor(chunk_length=2)

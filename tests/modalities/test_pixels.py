@@ -79,7 +79,7 @@ def test_every_setting_means_what_it_means_to_stock(kind: type, settings: dict[s
     torch.testing.assert_close(ours, theirs(processor, files).float(), atol=1e-4, rtol=1e-6)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(height=st.integers(1, 90), width=st.integers(1, 90), edge=st.integers(1, 50), crop=st.integers(1, 60))
 def test_any_shape_equals_stock(height: int, width: int, edge: int, crop: int) -> None:
     processor = CLIPImageProcessorPil(size={"shortest_edge": edge}, crop_size={"height": crop, "width": crop})

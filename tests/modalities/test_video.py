@@ -54,7 +54,7 @@ def test_a_variable_frame_rate_is_sampled_by_time(suffix: str, tmp_path: Path) -
     assert shown(read_video(path, frames=4)) == [5, 6, 6, 9]
     torch.testing.assert_close(
         read_video(path, frames=4).times, torch.tensor([0.05, 1.0, 1.0, 2.02]), atol=2e-3, rtol=0
-    )
+   )
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
@@ -198,7 +198,7 @@ def test_limits_are_checked_before_decoding(tmp_path: Path, monkeypatch: pytest.
         read_video(path, max_pixels=100)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     suffix=st.sampled_from(["mp4", "mkv", "ts"]),
     edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=12),

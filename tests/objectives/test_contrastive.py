@@ -33,7 +33,7 @@ def test_the_loss_and_its_gradients_are_those_of_transformers(kind: str) -> None
     vision, text = (
         {**small, "image_size": 8, "patch_size": 4},
         {**small, "vocab_size": 20, "max_position_embeddings": 6},
-    )
+   )
     if kind == "clip":
         theirs = hf.CLIPModel(hf.CLIPConfig(vision_config=vision, text_config=text, projection_dim=16))
     else:
@@ -82,7 +82,7 @@ def test_two_texts_of_a_row_are_brought_together_and_equal_ones_of_other_rows_ma
     scale = torch.tensor(2.0)
     found = aligned_loss(
         {"text": sense(first, ids=[1, 2, 3]), "text 2": sense(second, ids=[4, 1, 6])}, kind="clip", scale=scale
-    )
+   )
     logits = first @ second.T * scale.exp()
     logits[0, 1] = -math.inf  # the first row's text is the second row's other text
     torch.testing.assert_close(found.loss, clip_loss(logits))
@@ -110,7 +110,7 @@ def test_nothing_to_compare_is_a_loss_of_zero_that_can_be_stepped() -> None:
     assert vectors.grad is not None
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 10_000))
 def test_ranks_are_those_of_a_sort(queries: int, items: int, seed: int) -> None:
     rng = torch.Generator().manual_seed(seed)

@@ -26,8 +26,8 @@ def model(level: str = "feature", *, outputs: int = 3, dropout: float = 0.0) -> 
         FusedConfig(
             modalities=tuple(ModalityConfig(name=name, encoder=encoder, width=8) for name in ("b.x", "a")),
             outputs=outputs, level=level, fusion=FusionConfig(kind="concat", dim=8, dropout=0.0), dropout=dropout,
-        )  # type: ignore[arg-type]
-    )  # fmt: skip
+       )  # type: ignore[arg-type]
+   )  # fmt: skip
 
 
 def batch(rows: int = 6, *, outputs: int = 3, gone: float = 0.3, seed: int = 0) -> FusedBatch:
@@ -62,7 +62,7 @@ def test_class_weights_are_those_of_torch() -> None:
     assert torch.allclose(objective.loss(net, given_batch).total, rows.mean())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.sampled_from(["classification", "multi_label", "regression"]), st.booleans())
 def test_rows_without_anything_and_mixed_rows_give_finite_gradients(seed: int, problem: str, mixed: bool) -> None:
     net = model(dropout=0.3).train()
@@ -84,7 +84,7 @@ def test_an_encoder_reads_the_rows_that_are_there_and_no_others() -> None:
     seen: list[int] = []
     net.encoder("a").register_forward_pre_hook(
         lambda module, given, kwargs: seen.append(len(given[0])), with_kwargs=True
-    )
+   )
     gone = torch.tensor([True, False, False, True, False, False])
     part = FusedBatch({**whole.inputs, "a": whole.inputs["a"].without(gone)}, whole.targets)
     features, _ = net.features(part.inputs)

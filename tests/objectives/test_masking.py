@@ -33,7 +33,7 @@ def test_rate_and_proportions(unit: str) -> None:
     assert kept / chosen == pytest.approx(0.1, abs=0.02)  # and a random token in the rest
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     unit=st.sampled_from(["token", "word", "span"]), length=st.integers(1, 60), seed=st.integers(0, 1000),
     special=st.integers(0, 5),

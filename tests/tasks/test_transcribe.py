@@ -255,7 +255,7 @@ def test_models_of_text_do_not_hear_and_models_of_speech_do_nothing_else(lm) -> 
     ids=st.lists(st.integers(0, 60), min_size=1, max_size=12).map(lambda ids: [min(50, ids[0]) + 100, *ids[1:]]),
     frames=st.integers(2, 100),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_pieces_are_parts_of_the_text_in_order_and_the_next_window_moves_on(ids, frames) -> None:
     found, moved = pieces(ids, 100, frames)
     joined = [id for piece in found for id in piece.token_ids]
@@ -286,12 +286,12 @@ def test_subtitles_have_a_cue_for_each_segment() -> None:
         Segment(0.0, 1.5, "Hello <there> & you", (), -0.1, 0.0),
         Segment(3600.25, 3601.0, "one\n\ntwo", (), -0.1, 0.0),
         Segment(3601.0, 3602.0, "", (), -0.1, 0.0),
-    )
+   )
     found = Transcription("", segments, "en", 3602.0)
     assert srt(found) == (
         "1\n00:00:00,000 --> 00:00:01,500\nHello <there> & you\n\n2\n01:00:00,250 --> 01:00:01,000\none\ntwo\n"
-    )
+   )
     assert vtt(found) == (
         "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\nHello &lt;there&gt; &amp; you\n\n"
         "01:00:00.250 --> 01:00:01.000\none\ntwo\n"
-    )
+   )

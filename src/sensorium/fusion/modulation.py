@@ -15,6 +15,7 @@ they come from: for fusions without such halves, from linear probes on each moda
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -91,7 +92,7 @@ def modulation_coefficients(scores: Mapping[str, float], *, alpha: float = 0.3) 
     coefficients = {}
     for name in sorted(scores):
         others = [score for other, score in scores.items() if other != name]
-        ratio = _ratio(scores[name], math.fsum(others) / len(others)) if others else 1.0
+        ratio = _ratio(scores[name], statistics.mean(others)) if others else 1.0  # exact: equal scores have the ratio 1
         coefficients[name] = 1.0 - math.tanh(alpha * ratio) if alpha and ratio > 1.0 else 1.0
     return coefficients
 

@@ -96,7 +96,7 @@ def test_few_short_values_are_a_category_and_sentences_a_text() -> None:
                  range(ROWS)]) == "text"  # fmt: skip
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=12, max_size=30, unique=True), st.data())
 def test_numbers_are_numbers_however_written_and_with_gaps(values: list[float], data: st.DataObject) -> None:
     cells: list[object] = [value + 0.25 if value.is_integer() and abs(value) < 1e15 else value for value in values]
@@ -106,7 +106,7 @@ def test_numbers_are_numbers_however_written_and_with_gaps(values: list[float], 
     assert kind([*written, None, "NA", ""]) == "numeric"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.text(max_size=30), min_size=5, max_size=20))
 def test_any_text_is_typed_or_left_out_without_a_crash(cells: list[str]) -> None:
     with suppress(DataError):  # of mixed types

@@ -74,7 +74,8 @@ def on_simplex(loss: Callable[[Vector], tuple[float, Vector]], n: int) -> Vector
         while True:
             trial = weights * np.exp(-step * (gradient - gradient.min()))
             trial /= trial.sum()
-            new, slope = loss(trial)
+            with np.errstate(divide="ignore", invalid="ignore"):  # too far a step leaves a row without any weight:
+                new, slope = loss(trial)  # its loss is infinite or not a number, and neither is accepted
             if new <= value + 0.5 * gradient @ (trial - weights):
                 break
             step /= 2
