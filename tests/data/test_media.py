@@ -10,8 +10,9 @@ import soundfile
 import torch
 from PIL import Image
 
-from sensorium.data import media
-from sensorium.data.media import ClipSpec, load_media, normalised, problems_told
+from sensorium.data import decoded
+from sensorium.data.decoded import ClipSpec
+from sensorium.data.media import load_media, normalised, problems_told
 from sensorium.errors import ConfigError, DataError, InputError
 from sensorium.modalities.audio import read_audio
 from sensorium.modalities.mel import MelSpec, log_mel
@@ -87,7 +88,7 @@ def test_absolute_paths_are_the_users_own(folder: Path, tmp_path_factory: pytest
 def test_a_large_column_is_kept_beside_the_run_and_found_again(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(media, "LARGE", 100)
+    monkeypatch.setattr(decoded, "LARGE", 100)
     cache = tmp_path_factory.mktemp("cache")
     cells = ["a.png", "broken.png", "b.png"]
     small = load_media(cells, "image", SPEC, root=folder)

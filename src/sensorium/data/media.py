@@ -10,11 +10,10 @@ which files it is made, in which state and how; so a run that goes on finds it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,48 +21,11 @@ from jaxtyping import Bool, Float, Int64, Shaped, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sensorium.data.decoded import ClipSpec, Decoded, Kind, Spec, check_even, decode
 from sensorium.errors import ConfigError, DataError, InputError, SensoriumError
-from sensorium.files import atomic_file, disk_errors, read_json, refuse_impossible, text_hash, write_json
-from sensorium.modalities.audio import read_audio
-from sensorium.modalities.mel import MelSpec, log_mel
-from sensorium.modalities.pixels import ImageSpec, image_batch
-from sensorium.modalities.threads import for_each
-from sensorium.modalities.video import read_video
-from sensorium.progress import progress
-
-Kind = Literal["image", "audio", "video"]
-LARGE = 1_000_000_000
-"""Bytes from which on a column is kept on the disk."""
-_AT_ONCE = 64
-"""Files that are decoded between two movements of the progress bar."""
-_RAW = {"rescale": 1.0, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClipSpec:
-    """How a clip becomes frames and, where it is asked for, the spectrogram of its sound track.
-
-    Args:
-        frames: how many, evenly over its duration.
-        size: edge of the middle square of each.
-        sound: how its sound track is made; None leaves it out.
-
-    Raises:
-        ConfigError: a number is not above 0, or sounds would differ in length.
-    """
-
-    frames: int = 8
-    size: int = 64
-    sound: MelSpec | None = None
-
-    def __post_init__(self) -> None:
-        if min(self.frames, self.size) < 1:
-            raise ConfigError(f"frames={self.frames} and size={self.size} must be above 0")
-        if self.sound is not None:
-            _check_even(self.sound)
-
-
-Spec = ImageSpec | MelSpec | ClipSpec
+from sensorium.files import refuse_impossible
+from sensorium.modalities.mel import MelSpec
+from sensorium.modalities.pixels import ImageSpec
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -156,9 +118,9 @@ def load_media(
         try:
             places[path] = resolved(path, root)
         except SensoriumError as error:
-            problems[path] = _said(error)
+            problems[path] = error.problem
     wanted = list(dict.fromkeys(places.values()))
-    decoded = _decode(wanted, kind, spec, cache, threads, show_progress)
+    decoded = decode(wanted, kind, spec, cache, threads, show_progress)
     number = {path: index for index, path in enumerate(wanted)}
     for path, place in places.items():
         if (told := decoded.errors[number[place]]) is not None:
@@ -186,122 +148,11 @@ def normalised(
     return pixels.float().mul_(scale).sub_(shift)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Decoded:
-    """What became of some files."""
-
-    values: NDArray[Any]
-    errors: list[str | None]
-    """Of each file."""
-    sounds: NDArray[Any] | None = None
-    heard: NDArray[np.bool_] | None = None
-    """Whether a file has a sound track."""
-
-
-def _decode(
-    paths: Sequence[Path], kind: Kind, spec: Spec, cache: Path | None, threads: int | None, show: bool | None
-) -> _Decoded:
-    """Decode files into memory, or into the cache, or find them there."""
-    shapes = _shapes(spec)
-    size = sum(len(paths) * int(np.prod(shape)) * np.dtype(kind_of).itemsize for shape, kind_of in shapes)
-    if cache is None or size < LARGE:
-        arrays = [np.zeros((len(paths), *shape), dtype=kind_of) for shape, kind_of in shapes]
-        return _fill(arrays, paths, kind, spec, threads, show)
-    with disk_errors(cache):
-        cache.mkdir(parents=True, exist_ok=True)
-    key = text_hash(repr((kind, spec, [_state(path) for path in paths])))
-    told, stored = cache / f"{key}.json", [cache / f"{key}-{part}.npy" for part in range(len(shapes))]
-    if not (told.is_file() and all(path.is_file() for path in stored)):
-        _fill_files(stored, told, shapes, paths, kind, spec, threads, show)
-    found = read_json(told)
-    values = [np.load(path, mmap_mode="r") for path in stored]
-    heard = None if len(values) == 1 else np.array(found["heard"], dtype=bool)
-    return _Decoded(
-        values=values[0], errors=found["errors"], sounds=values[1] if len(values) > 1 else None, heard=heard
-    )
-
-
-def _fill_files(
-    stored: Sequence[Path],
-    told: Path,
-    shapes: Sequence[tuple[tuple[int, ...], str]],
-    paths: Sequence[Path],
-    kind: Kind,
-    spec: Spec,
-    threads: int | None,
-    show: bool | None,
-) -> None:
-    """Decode into files that are whole or absent; what tells of them is written last."""
-    with ExitStack() as stack:
-        arrays = [
-            np.lib.format.open_memmap(
-                stack.enter_context(atomic_file(path)), mode="w+", dtype=kind_of, shape=(len(paths), *shape)
-            )
-            for path, (shape, kind_of) in zip(stored, shapes, strict=True)
-        ]
-        made = _fill(arrays, paths, kind, spec, threads, show)
-        for array in arrays:
-            array.flush()
-    write_json(told, {"errors": made.errors, "heard": None if made.heard is None else made.heard.tolist()})
-
-
-def _fill(
-    arrays: Sequence[NDArray[Any]],
-    paths: Sequence[Path],
-    kind: Kind,
-    spec: Spec,
-    threads: int | None,
-    show: bool | None,
-) -> _Decoded:
-    heard = np.zeros(len(paths), dtype=bool) if len(arrays) > 1 else None
-    errors: list[str | None] = [None] * len(paths)
-    sound = spec.sound if isinstance(spec, ClipSpec) else None
-
-    def one(index: int) -> None:
-        try:
-            if isinstance(spec, ImageSpec):
-                pixels = image_batch([paths[index]], replace(spec, **_RAW), threads=1)  # type: ignore[arg-type]
-                arrays[0][index] = pixels[0].to(torch.uint8).numpy()
-            elif isinstance(spec, MelSpec):
-                arrays[0][index] = log_mel(read_audio(paths[index], rate=spec.rate), spec)[0].numpy()
-            else:
-                clip = read_video(
-                    paths[index], frames=spec.frames, size=spec.size, sound_rate=sound.rate if sound else None
-                )
-                arrays[0][index] = clip.frames.numpy()
-                if heard is not None and sound is not None and clip.sound is not None and len(clip.sound):
-                    arrays[1][index] = log_mel(clip.sound, sound)[0].numpy()
-                    heard[index] = True
-        except (InputError, DataError) as error:
-            errors[index] = _said(error)
-
-    with progress(f"reading {kind}s", len(paths), show=show) as advance:
-        for part in _parts(len(paths)):
-            for_each(one, part, threads=threads)
-            advance(len(part), "")
-    return _Decoded(values=arrays[0], errors=errors, sounds=arrays[1] if heard is not None else None, heard=heard)
-
-
-def _sounds(files: NDArray[np.int64], decoded: _Decoded) -> MediaColumn | None:
+def _sounds(files: NDArray[np.int64], decoded: Decoded) -> MediaColumn | None:
     if decoded.sounds is None or decoded.heard is None:
         return None
     has = decoded.heard[files] & (files >= 0) if len(decoded.heard) else np.zeros(len(files), dtype=bool)
     return MediaColumn(kind="audio", files=np.where(has, files, -1), values=decoded.sounds)
-
-
-def _shapes(spec: Spec) -> list[tuple[tuple[int, ...], str]]:
-    """Shape and type of what is kept of a file."""
-    if isinstance(spec, ImageSpec):
-        return [((3, *spec.size), "uint8")]
-    if isinstance(spec, MelSpec):
-        return [((spec.mels, spec.frames(0)), "float16")]
-    frames: tuple[tuple[int, ...], str] = ((spec.frames, 3, spec.size, spec.size), "uint8")
-    return [frames] if spec.sound is None else [frames, *_shapes(spec.sound)]
-
-
-def _parts(count: int) -> Iterator[range]:
-    for start in range(0, count, _AT_ONCE):
-        yield range(start, min(start + _AT_ONCE, count))
 
 
 def resolved(path: str, root: Path) -> Path:
@@ -319,26 +170,12 @@ def resolved(path: str, root: Path) -> Path:
     return whole
 
 
-def _state(path: Path) -> tuple[str, int, int]:
-    """What changes when a file does."""
-    try:
-        status = path.stat()
-    except OSError:
-        return str(path), -1, -1
-    return str(path), status.st_size, status.st_mtime_ns
-
-
 def _check_spec(kind: Kind, spec: Spec) -> None:
     fitting: dict[Kind, type[Any]] = {"image": ImageSpec, "audio": MelSpec, "video": ClipSpec}
     if kind not in fitting or not isinstance(spec, fitting[kind]):
         raise ConfigError(f"{type(spec).__name__} does not say how to read a column of kind {kind!r}")
     if isinstance(spec, MelSpec):
-        _check_even(spec)
-
-
-def _check_even(spec: MelSpec) -> None:
-    if spec.seconds is None:
-        raise ConfigError("sounds of one column must be equal in length", fix="Give MelSpec its seconds")
+        check_even(spec)
 
 
 def _refuse(name: str, kind: Kind, problems: dict[str, str]) -> None:
@@ -350,10 +187,6 @@ def _refuse(name: str, kind: Kind, problems: dict[str, str]) -> None:
         where=name,
         fix="Paths are relative to the table's folder",
     )
-
-
-def _said(error: SensoriumError) -> str:
-    return error.problem
 
 
 def problems_told(column: MediaColumn, name: str, *, most: int = 3) -> str | None:

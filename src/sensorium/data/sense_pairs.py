@@ -11,8 +11,9 @@ from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
 from sensorium.data.captions import Captions, Ids
+from sensorium.data.decoded import Spec
 from sensorium.data.labelled.split import held_out
-from sensorium.data.media import MediaColumn, Spec, load_media, problems_told
+from sensorium.data.media import MediaColumn, load_media, problems_told
 from sensorium.data.sense_table import Kind, SenseTable
 from sensorium.errors import DataError
 

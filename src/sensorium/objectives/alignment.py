@@ -22,7 +22,8 @@ from torch import Tensor
 from sensorium.core.count_senses import tower_flops
 from sensorium.core.tower import Aligned, AlignedConfig
 from sensorium.data.captions import Captions
-from sensorium.data.media import ClipSpec, Spec, normalised
+from sensorium.data.decoded import ClipSpec, Spec
+from sensorium.data.media import normalised
 from sensorium.data.sense_pairs import SensePairs, TextColumn
 from sensorium.data.sense_table import Kind
 from sensorium.errors import ConfigError

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sensorium.core.tower import Aligned
 from sensorium.data.captions import Captions
-from sensorium.data.media import ClipSpec, Spec
+from sensorium.data.decoded import ClipSpec, Spec
 from sensorium.data.sense_table import Kind
 from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import CapabilityError, CheckpointError, InputError, unknown

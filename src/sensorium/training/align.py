@@ -15,7 +15,7 @@ import torch
 
 from sensorium.core.tower import Aligned
 from sensorium.data.captions import Captions
-from sensorium.data.media import Spec
+from sensorium.data.decoded import Spec
 from sensorium.data.sense_pairs import SensePairs, load_pairs, split_pairs, with_partners
 from sensorium.data.sense_table import Kind, SenseTable, read_sense_table
 from sensorium.data.tokens.tokenizer import Tokenizer

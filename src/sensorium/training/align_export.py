@@ -11,7 +11,7 @@ from typing import Any
 from sensorium import __version__
 from sensorium.core.count_senses import sense_parameters
 from sensorium.core.tower import Aligned
-from sensorium.data.media import Spec
+from sensorium.data.decoded import Spec
 from sensorium.data.sense_table import Kind
 from sensorium.data.tokens.tokenizer import ROLES, Tokenizer
 from sensorium.families.aligned import is_stock, write_aligned

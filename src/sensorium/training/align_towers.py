@@ -16,7 +16,7 @@ from sensorium.core.fresh import fresh_std, initialise_senses
 from sensorium.core.senses import PatchEmbedConfig, SenseConfig
 from sensorium.core.tower import CLIP_SCALE, Aligned, AlignedConfig, Tower, TowerConfig
 from sensorium.data.captions import between_ends
-from sensorium.data.media import ClipSpec, Spec
+from sensorium.data.decoded import ClipSpec, Spec
 from sensorium.data.sense_table import Kind, SenseTable
 from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.data.tokens.train import TokenizerSpec, train_tokenizer

@@ -19,7 +19,7 @@ from sensorium.core.model import Encoder, initialise
 from sensorium.core.sense_encoder import SenseModelConfig
 from sensorium.core.senses import PatchEmbedConfig, SenseConfig
 from sensorium.core.tower import Aligned
-from sensorium.data.media import ClipSpec
+from sensorium.data.decoded import ClipSpec
 from sensorium.data.tables.cells import text_of, words_of
 from sensorium.data.tables.numbers import NumbersSpec
 from sensorium.data.tables.schema import Sense, TableSchema

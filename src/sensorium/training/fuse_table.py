@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from sensorium.data.media import ClipSpec
+from sensorium.data.decoded import ClipSpec
 from sensorium.data.ragged import fingerprint
 from sensorium.data.tables.cells import is_missing
 from sensorium.data.tables.columns import type_columns

@@ -19,7 +19,7 @@ import torch
 from sensorium import __version__
 from sensorium.core.count_senses import sense_parameters
 from sensorium.core.fresh import fresh_std, initialise_senses
-from sensorium.data.media import ClipSpec, Spec
+from sensorium.data.decoded import ClipSpec, Spec
 from sensorium.data.sense_pairs import load_pairs, split_pairs
 from sensorium.data.sense_table import Kind, SenseColumn, SenseTable, held_by, kind_by_name, read_sense_table
 from sensorium.errors import ConfigError, DataError, InputError

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from sensorium.data.media import ClipSpec, Kind, MediaColumn, Spec, load_media, problems_told
+from sensorium.data.decoded import ClipSpec, Kind, Spec
+from sensorium.data.media import MediaColumn, load_media, problems_told
 from sensorium.data.tables.cells import text_of, words_of
 from sensorium.data.tables.numbers import NumbersSpec
 from sensorium.data.tables.schema import Sense
