@@ -26,7 +26,7 @@ from sensorium.core.linear import Linear
 from sensorium.core.sense_encoder import SenseEncoder, SenseModelConfig
 from sensorium.core.senses import PatchEmbed, PatchEmbedConfig, SenseConfig, SenseStack, VectorEmbedConfig
 from sensorium.core.tower import PoolConfig, TowerConfig
-from sensorium.data.media import Spec
+from sensorium.data.decoded import Spec
 from sensorium.data.sense_pairs import SensePairs, TextColumn
 from sensorium.data.sense_table import Kind
 from sensorium.errors import ConfigError

@@ -11,7 +11,7 @@ from typing import Any
 from sensorium.fusion.model import FusedModel
 from sensorium.fusion.modulation import gradient_shares, modulate_gradients, unimodal_scores
 from sensorium.objectives.fused import FusedObjective
-from sensorium.objectives.objective import Stream
+from sensorium.objectives.stream import Stream
 from sensorium.training.loop import Loop
 
 
