@@ -252,3 +252,16 @@ def test_a_recipe_file_says_only_what_is_other(tmp_path: Path) -> None:
     assert (recipe.loss, recipe.image.layers, recipe.image.dim, recipe.run.steps) == ("siglip", 2, 64, 5)
     assert recipe.run.eval_tokens == AlignRecipe().run.eval_tokens
     assert recipe.text == AlignRecipe().text
+
+
+def test_force_leaves_a_model_whose_successor_cannot_be_made(squares: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    run(squares, out)
+    before = (out / "model.safetensors").read_bytes()
+    broken = tmp_path / "broken.csv"
+    broken.write_text("image,text\ngone.png,one\naway.png,two\n")
+    with pytest.raises(DataError):
+        run(broken, out, force=True)
+    assert (out / "model.safetensors").read_bytes() == before
+    run(squares, out, steps=3, force=True)
+    assert (out / "model.safetensors").read_bytes() != before

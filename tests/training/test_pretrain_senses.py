@@ -111,3 +111,19 @@ def test_rows_that_hold_half_a_character_are_counted(tmp_path: Path) -> None:
     found = read_sense_table(table)
     assert len(found) == 4
     assert any(note.startswith("2 rows could not be used") for note in found.notes)
+
+
+def test_force_leaves_a_model_whose_successor_cannot_be_made(tmp_path: Path) -> None:
+    table = coloured_squares(tmp_path, count=16)
+    out = tmp_path / "model"
+    run(table, out, steps=2)
+    before = (out / "model.safetensors").read_bytes()
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "a.png").write_bytes(b"no picture")
+    with pytest.raises(DataError):
+        run(broken, out, steps=2, force=True)
+    assert (out / "model.safetensors").read_bytes() == before
+    assert (out / "run" / "run.json").is_file()
+    run(table, out, steps=3, force=True)
+    assert (out / "model.safetensors").read_bytes() != before

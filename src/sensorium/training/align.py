@@ -20,7 +20,7 @@ from sensorium.data.sense_pairs import SensePairs, load_pairs, split_pairs, with
 from sensorium.data.sense_table import Kind, SenseTable, read_sense_table
 from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import DataError, InputError
-from sensorium.files import StrPath, disk_errors, text_hash, write_json
+from sensorium.files import StrPath, disk_errors, refuse_foreign, text_hash, write_json
 from sensorium.objectives.alignment import Alignment
 from sensorium.training.align_export import AlignedFacts, export_aligned
 from sensorium.training.align_recipe import AlignRecipe
@@ -34,7 +34,7 @@ from sensorium.training.align_towers import (
     wants_encoder,
 )
 from sensorium.training.devices import device_of
-from sensorium.training.folder import open_run
+from sensorium.training.folder import OURS, open_run
 from sensorium.training.loop import Loop
 from sensorium.training.optim import build_optimizers
 from sensorium.training.sense_runs import undone
@@ -98,11 +98,15 @@ def align(
     towers = open_given(image_from=image_from, text_from=text_from, loss=chosen.loss, kinds=found.kinds)
     fingerprint = text_hash(repr([found.fingerprint, held and held.fingerprint, str(image_from), str(text_from)]))
     existed = out.exists()
-    state = open_run(out, chosen, fingerprint, resume=resume, force=force)
+    if force:  # what is replaced stays until the new input has proved readable
+        refuse_foreign(out, ours=OURS)
+    state = None if force else open_run(out, chosen, fingerprint, resume=resume, force=False)
     with undone(out, existed=existed):
         work = _prepare(chosen, found, held, towers, cache=out / "run" / "media", show=show_progress)
         model = work.model.to(target)
         optimizers = build_optimizers(model, chosen.optim)
+        if force:
+            open_run(out, chosen, fingerprint, resume=False, force=True)
         at = Progress() if state is None else load_state(state, model, optimizers, target)
     loop = Loop(
         recipe=chosen,

@@ -25,7 +25,7 @@ from sensorium.data.sense_table import Kind, SenseColumn, SenseTable, held_by, k
 from sensorium.errors import ConfigError, DataError, InputError
 from sensorium.families import vit
 from sensorium.families.senses import write_senses
-from sensorium.files import StrPath, read_errors, write_json, write_text
+from sensorium.files import StrPath, read_errors, refuse_foreign, write_json, write_text
 from sensorium.modalities.mel import MelSpec
 from sensorium.modalities.pixels import ImageSpec
 from sensorium.objectives.masked_patches import MaskedAutoencoder, MaskedConfig, MaskedPatches, masked_autoencoder
@@ -41,7 +41,7 @@ from sensorium.training.align_recipe import (
     check_size,
 )
 from sensorium.training.devices import device_of
-from sensorium.training.folder import open_run
+from sensorium.training.folder import OURS, open_run
 from sensorium.training.loop import Loop
 from sensorium.training.optim import build_optimizers
 from sensorium.training.recipe import OptimRecipe, RunRecipe, ScheduleRecipe
@@ -149,7 +149,9 @@ def pretrain(
     sense = table.columns[0].kind
     spec, config = _spec(chosen, sense), _config(chosen, sense)
     existed = out.exists()
-    state = open_run(out, chosen, table.fingerprint, resume=resume, force=force)
+    if force:  # what is replaced stays until the new input has proved readable
+        refuse_foreign(out, ours=OURS)
+    state = None if force else open_run(out, chosen, table.fingerprint, resume=resume, force=False)
     with undone(out, existed=existed):
         pairs, notes = load_pairs(
             table, specs={sense: spec}, captions=None, cache=out / "run" / "media", show_progress=show_progress
@@ -162,6 +164,8 @@ def pretrain(
         initialise_senses(model.encoder, std=fresh_std(config.encoder.tower.stack.dim))
         model = model.to(target)
         optimizers = build_optimizers(model, chosen.optim)
+        if force:
+            open_run(out, chosen, table.fingerprint, resume=False, force=True)
         at = Progress() if state is None else load_state(state, model, optimizers, target)
     loop = Loop(
         recipe=chosen,
