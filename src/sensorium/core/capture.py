@@ -19,6 +19,8 @@ class Capture:
     """Keep each layer's attention probabilities."""
     hidden: bool = True
     """Keep the embeddings, then each block's output; the final norm is not among them."""
+    depth: int | None = None
+    """Run so many blocks only. What the model returns is then of no use; the states are."""
     attention: list[Float[Tensor, "batch heads queries keys"]] = field(default_factory=list)
     cross: list[Float[Tensor, "batch heads queries keys"]] = field(default_factory=list)
     """Of a decoder's attention to what its encoder read."""

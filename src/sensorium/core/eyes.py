@@ -130,9 +130,11 @@ class SeeingDecoder(nn.Module):
         Raises:
             ConfigError: the pictures have another size than the tower reads.
         """
-        capture = Capture(probabilities=False)
+        states = len(self.config.tower.stack.blocks) + 1
+        layers = [layer % states for layer in self.config.layers]
+        capture = Capture(probabilities=False, depth=max(layers))  # the blocks beyond are of no use here
         self.tower.hidden(pictures, backend=backend, capture=capture)
-        found = torch.cat([capture.states[layer] for layer in self.config.layers], dim=-1)
+        found = torch.cat([capture.states[layer] for layer in layers], dim=-1)
         return found[:, 1:] if self.config.drop_first else found
 
     def project(self, features: Features) -> Seen:

@@ -6,6 +6,8 @@ blocks without the embeddings are a `Trunk`, which the stacks of other senses ar
 
 from __future__ import annotations
 
+from itertools import islice
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -78,7 +80,7 @@ class Trunk(nn.Module):
         bias = self._bias(x.shape[1], lengths, past, tree)
         run = Pass(masks, angles, cache, backend, capture, local_angles, bias, source)
         keep = capture.states if capture is not None and capture.hidden else None
-        for block in self.blocks:
+        for block in islice(self.blocks, None if capture is None else capture.depth):
             if keep is not None:
                 keep.append(x)
             if self.gradient_checkpointing and self.training:
