@@ -18,7 +18,7 @@ from sensorium.bundled import default_folder
 from sensorium.data.corpus import ParallelCorpus, open_corpus
 from sensorium.data.parallel import prepare as parallel
 from sensorium.data.parallel.prepare import prepare_parallel
-from sensorium.data.pipeline import prepare
+from sensorium.data.prepare.prepare import prepare
 from sensorium.data.shards import SPLITS, Corpus
 from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.data.tokens.train import parse_spec, train_tokenizer

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sensorium.data import readers
 from sensorium.data.parallel.columns import Wanted, language_in_name, languages_in_name
 from sensorium.data.parallel.readers import find_parallel, read_parallel
+from sensorium.data.reading import tables
 from sensorium.data.sample import Ledger
 from sensorium.errors import DataError, InputError, SensoriumError
 
@@ -244,7 +244,7 @@ def test_a_damaged_file_is_skipped_counted_and_listed(
 
 
 def test_a_damaged_row_is_skipped_and_listed_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "MAX_ROW", 1000)
+    monkeypatch.setattr(tables, "MAX_ROW", 1000)
     (tmp_path / "a.tsv").write_text("en\tzh\nOne\t一\nTwo\n\n" + "x" * 2000 + "\nThree\t三\textra\n", encoding="utf-8")
     ledger = Ledger()
     assert texts(tmp_path / "a.tsv", ledger=ledger) == [{"en": "One", "zh": "一"}, {"en": "Three", "zh": "三"}]

@@ -1,4 +1,4 @@
-"""Tables with named columns, row by row: CSV and TSV with a header, JSON Lines, JSON, Parquet.
+"""Tables with named columns, row by row: CSV and TSV with a header, JSON Lines, JSON, Parquet, Arrow, Feather.
 
 Rows that do not fit their header and lines that hold no object go into the ledger.
 """
@@ -12,23 +12,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sensorium.data.readers import MAX_ROW, json_rows, note_file, open_packed, parquet_rows, text_encoding
+from sensorium.data.reading.columnar import columnar_rows
+from sensorium.data.reading.formats import COLUMNAR, JSON_LINES, PACKED, SEPARATED, suffix_of
+from sensorium.data.reading.noted import note_file, text_encoding
+from sensorium.data.reading.packed import open_packed
+from sensorium.data.reading.tables import MAX_ROW, json_rows
 from sensorium.data.sample import Ledger
 from sensorium.errors import DataError, InputError
 from sensorium.files import read_errors
 
 Row = dict[str, Any]
-_TEXT = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
-KNOWN = (*_TEXT, ".parquet")
-"""Kinds of tables, by suffix; all but Parquet also with .gz or .zst."""
+KNOWN = (*SEPARATED, *sorted(JSON_LINES), ".json", *sorted(COLUMNAR))
+"""Kinds of tables, by suffix; all but columnar files also compressed, as `reading.formats.PACKED` says."""
 
 
 def kind_of(path: Path) -> str:
     """The suffix that tells a file's format, without that of the compression."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in (".gz", ".zst"):
-        suffixes.pop()
-    return suffixes[-1] if suffixes else ""
+    return suffix_of(path)
 
 
 def named_rows(path: Path, ledger: Ledger) -> Iterator[tuple[str, Row]]:
@@ -47,17 +47,19 @@ def named_rows(path: Path, ledger: Ledger) -> Iterator[tuple[str, Row]]:
         raise DataError(
             f"files of the kind {path.suffix!r} are no tables", where=str(path), fix=f"Readable: {', '.join(KNOWN)}"
         )
-    if kind == ".parquet":
+    if kind in COLUMNAR:
+        if path.suffix.lower() in PACKED:
+            raise DataError("is compressed twice", where=str(path), fix="Unpack it: such files are compressed within")
         if noted(path, ledger):
-            yield from parquet_rows(path, ledger)
+            yield from columnar_rows(path, kind, ledger)
         return
     with opened(path, ledger) as text:
-        if kind in (".jsonl", ".ndjson"):
+        if kind in JSON_LINES:
             yield from json_rows(text, path, ledger)
         elif kind == ".json":
             yield from _json(text, path, ledger)
         else:
-            yield from _separated(text, path, ledger, "\t" if kind == ".tsv" else ",")
+            yield from _separated(text, path, ledger, SEPARATED[kind])
 
 
 def opened(path: Path, ledger: Ledger) -> io.TextIOBase:

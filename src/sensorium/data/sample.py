@@ -15,6 +15,8 @@ class Sample:
     text: str
     source: str
     """File and row that it came from."""
+    meta: dict[str, str] = field(default_factory=dict)
+    """What its file says of it besides: `url`, `title`, `language`, `licence`, `date`, where it says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +66,10 @@ class Ledger:
         self.counts["problems"] += 1
         if len(self.problems) < self.LISTED:
             self.problems.append({"where": where, "reason": reason})
+
+    def merge(self, other: Ledger) -> None:
+        """Add what another one has."""
+        self.counts.update(other.counts)
+        self.dropped.update(other.dropped)
+        self.problems += other.problems[: max(self.LISTED - len(self.problems), 0)]
+        self.files += other.files

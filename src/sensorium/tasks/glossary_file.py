@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from sensorium.data.readers import MAX_ROW
+from sensorium.data.reading.tables import MAX_ROW
 from sensorium.errors import DataError
 from sensorium.files import read_errors
 

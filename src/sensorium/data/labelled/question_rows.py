@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sensorium.data.readers import hidden
+from sensorium.data.reading.listing import hidden
 from sensorium.data.rows import KNOWN, Row, kind_of, named_rows
 from sensorium.data.sample import Ledger
 from sensorium.errors import DataError, InputError, unknown

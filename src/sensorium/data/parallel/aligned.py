@@ -10,7 +10,9 @@ from pathlib import Path
 
 from sensorium.data.codes import matching
 from sensorium.data.parallel.columns import Wanted, language_in_name
-from sensorium.data.readers import MAX_ROW, bounded_lines, note_file, open_packed, text_encoding
+from sensorium.data.reading.noted import note_file, text_encoding
+from sensorium.data.reading.packed import open_packed
+from sensorium.data.reading.tables import MAX_ROW, bounded_lines
 from sensorium.data.sample import Ledger, Translations
 from sensorium.errors import DataError
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import regex
 import xxhash
 
-from sensorium.data.clean import UnicodeForm, clean
+from sensorium.data.cleaning.text import UnicodeForm, clean
 from sensorium.data.codes import base
 from sensorium.data.language import is_in
 from sensorium.data.parallel.placeholders import agree

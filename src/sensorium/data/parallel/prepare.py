@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensorium.data.checks import check_places, check_share, nothing_usable
-from sensorium.data.clean import UnicodeForm
+from sensorium.data.cleaning.text import UnicodeForm
 from sensorium.data.codes import find_code, language_code, matching
 from sensorium.data.corpus import Direction, ParallelCorpus, asked_tokens, language_token
 from sensorium.data.parallel.columns import Wanted
@@ -27,9 +27,9 @@ from sensorium.data.parallel.directions import Directions
 from sensorium.data.parallel.holdout import HELD_OUT, LEAKED, TRAIN, HoldOut
 from sensorium.data.parallel.pairs import PairFilter, PairRules
 from sensorium.data.parallel.readers import Found, find_parallel, read_parallel
+from sensorium.data.prepare.held_rows import HeldRows
 from sensorium.data.sample import Ledger
 from sensorium.data.shards import FORMAT, SPLITS, ShardWriter
-from sensorium.data.stage import Stage
 from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.data.tokens.train import DEFAULT, given_folder, parse_spec, train_tokenizer
 from sensorium.errors import DataError, InputError
@@ -224,7 +224,7 @@ class _Kept:
     """The pairs that are kept, between the passes."""
 
     def __init__(self, path: Path, settings: ParallelSettings) -> None:
-        self.stage = Stage(path, ["source", "target"])
+        self.stage = HeldRows(path, ["source", "target"])
         self.hold_out = HoldOut(settings.validation, settings.seed, settings.hold_out)
         self.ways = array("B")
 

@@ -20,7 +20,9 @@ from sensorium.data.parallel.columns import Wanted, language_in_name
 from sensorium.data.parallel.po import CatalogueError, read_mo, read_po
 from sensorium.data.parallel.tables import json_translations, parquet_translations, table_rows
 from sensorium.data.parallel.tmx import TmxError, read_tmx
-from sensorium.data.readers import hidden, note_file, open_packed, text_encoding
+from sensorium.data.reading.listing import hidden
+from sensorium.data.reading.noted import note_file, text_encoding
+from sensorium.data.reading.packed import open_packed
 from sensorium.data.sample import Ledger, Translations
 from sensorium.errors import DataError, InputError
 from sensorium.files import StrPath

@@ -14,7 +14,8 @@ from typing import Any
 
 from sensorium.data.codes import find_code
 from sensorium.data.parallel.columns import Layout, Wanted, layout
-from sensorium.data.readers import MAX_ROW, bounded_lines, json_rows, parquet_rows
+from sensorium.data.reading.columnar import parquet_rows
+from sensorium.data.reading.tables import MAX_ROW, bounded_lines, json_rows
 from sensorium.data.sample import Ledger, Translations
 from sensorium.errors import DataError
 
