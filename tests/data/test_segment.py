@@ -6,11 +6,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensorium.data.clean import clean
+from sensorium.data.cleaning.text import clean
 from sensorium.data.segment import sentences
 
-WORDS = ["Dr.", "e.g.", "U.S.", "3.50", "I", "Wow", "said", "wait...", "他说", "春天", "来了", "https://a.b/c?d"]
-MARKS = [".", "!", "?", "?!", "...", "。", "！", "？", "……", "；", "，", ",", ":"]
+WORDS = [
+    "Dr.",
+    "e.g.",
+    "U.S.",
+    "3.50",
+    "I",
+    "Wow",
+    "said",
+    "wait...",
+    "他说",
+    "春天",
+    "来了",
+    "ผมเป็นนักเรียนอยู่ที่นี่ครับ",
+    "ठीक",
+    "الله",
+    "https://a.b/c?d",
+]
+MARKS = [".", "!", "?", "?!", "...", "。", "！", "？", "……", "；", "，", "।", "؟", "۔", ",", ":"]
 QUOTES = ['"', "'", "“", "”", "「", "」", "（", "）", "(", ")", "»", "*"]
 SPACES = ["", " ", "  ", "\n", "\n\n", "\n \n", "\u3000", "\t"]
 
@@ -64,11 +80,36 @@ CHINESE = {
     "价格是3.5元，不贵。": ["价格是3.5元，不贵。"],
     "他用Python写的. 很好。OK. 再见": ["他用Python写的.", " 很好。", "OK.", " 再见"],
 }
+OTHERS = {
+    "私は学生です。元気ですか？はい！「本当。」と言った。": [
+        "私は学生です。",
+        "元気ですか？",
+        "はい！",
+        "「本当。」",
+        "と言った。",
+    ],
+    "कैसे हो? मैं ठीक हूँ। तुम कैसे हो॥": ["कैसे हो?", " मैं ठीक हूँ।", " तुम कैसे हो॥"],
+    "كيف حالك؟ أنا بخير. شكرا!": ["كيف حالك؟", " أنا بخير.", " شكرا!"],
+    "آپ کیسے ہیں؟ میں ٹھیک ہوں۔ شکریہ۔": ["آپ کیسے ہیں؟", " میں ٹھیک ہوں۔", " شکریہ۔"],
+    "ሰላም ነው። እንዴት ነህ፧ ደህና።": ["ሰላም ነው።", " እንዴት ነህ፧", " ደህና።"],
+    "¿Qué tal? ¡Bien! El Sr. Ruiz vino.": ["¿Qué tal?", " ¡Bien!", " El Sr. Ruiz vino."],
+    "Он пришёл. А она? Нет!": ["Он пришёл.", " А она?", " Нет!"],
+    "Das ist z.B. Kunst, vgl. Abb. Hier. Ende.": ["Das ist z.B. Kunst, vgl. Abb.", " Hier.", " Ende."],
+    "สวัสดีครับผมชื่อสมชายและผมเป็นนักเรียน วันนี้อากาศดีมาก": ["สวัสดีครับผมชื่อสมชายและผมเป็นนักเรียน", " วันนี้อากาศดีมาก"],
+    "안녕하세요. 잘 지내요? 네!": ["안녕하세요.", " 잘 지내요?", " 네!"],
+}
 
 
-@pytest.mark.parametrize("text", ENGLISH | CHINESE)
+@pytest.mark.parametrize("text", ENGLISH | CHINESE | OTHERS)
 def test_a_sentence_ends_where_a_reader_says(text: str) -> None:
-    assert sentences(text) == (ENGLISH | CHINESE)[text]
+    assert sentences(text) == (ENGLISH | CHINESE | OTHERS)[text]
+
+
+def test_a_german_ordinal_ends_nothing_where_the_language_is_known() -> None:
+    text = "Am 3. Oktober war ein Fest. Es kamen 300. Alle lachten."
+    assert sentences(text, "de") == ["Am 3. Oktober war ein Fest.", " Es kamen 300.", " Alle lachten."]
+    assert sentences(text, "de-AT") == sentences(text, "de")
+    assert len(sentences(text)) == 4
 
 
 def test_an_empty_text_has_no_sentence_and_a_blank_one_is_kept() -> None:

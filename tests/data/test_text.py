@@ -13,9 +13,9 @@ import transformers as hf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensorium.data.clean import clean
-from sensorium.data.pipeline import prepare
-from sensorium.data.readers import read_inputs
+from sensorium.data.cleaning.text import clean
+from sensorium.data.prepare.prepare import prepare
+from sensorium.data.reading.inputs import read_inputs
 from sensorium.data.sample import Ledger
 from sensorium.data.segment import sentences
 from sensorium.data.shards import Corpus
@@ -103,7 +103,7 @@ def test_shards_hold_what_the_tokenizer_gives(corpus: Corpus) -> None:
     for shards in (corpus.train, corpus.validation):
         assert shards.n_bytes == sum(
             len(corpus.tokenizer.decode(shards.document(i)).encode()) for i in range(len(shards))
-       )
+        )
         for i in range(len(shards)):
             pieces = shards.sentences(i)
             assert [t for piece in pieces for t in piece] == list(shards.document(i))

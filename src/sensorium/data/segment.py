@@ -1,68 +1,78 @@
-"""Sentences of English, Chinese, and texts that mix them.
+"""Sentences: of English and Chinese by rules of our own, of other languages by the marks that Unicode knows.
 
 The pieces join back to the text exactly: white space stays at the head of the sentence that it precedes, so that
 a tokenizer that keeps spaces sees the same text in pieces as in whole. A blank line always ends a sentence; a
-single line break does not, because it is mostly mere wrapping.
+single line break does not, because it is mostly mere wrapping. A full stop is not told from that of an abbreviation
+by grammar, but by what follows and by lists of abbreviations. Thai and Lao have no mark: a space after a long run of
+their letters ends a piece.
 """
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
+
 import regex
 
 _CLOSERS = "\"'”’»)\\]）】」』》"
-_END = regex.compile(
-    rf"""
-    (?P<cjk> [。！？；…]+ [{_CLOSERS}]* )            # Chinese: the mark itself ends the sentence
-  | (?P<latin> (?<![.!?]) [.!?]++ [{_CLOSERS}]*+ ) (?=\s)  # Latin: a mark before white space may end it
-  | (?P<blank> (?=\n\s*?\n) )
-    """,
-    flags=regex.X,
-)
-"""Possessive, and tried once a run of marks: a megabyte of full stops must not take a megabyte squared."""
+_MARK = regex.compile(r"[[\p{Sentence_Break=STerm}；…\u0f0d\u0f0e]--[!?]]", flags=regex.V1)
+"""Marks that end a sentence by themselves (Unicode Standard Annex 29: STerm): 。！？ । ؟ ۔ ። ။ ។ and others; with the
+Chinese semicolon and ellipsis, and Tibetan shad."""
+_UNSPACED = "\u0e01-\u0ecd"
+"""Thai and Lao."""
+
+
+@lru_cache(maxsize=1)
+def _end() -> re.Pattern[str]:
+    """What may end a sentence. One character is looked for, so that most of a text is skipped; then what it begins.
+
+    Possessive, and tried once a run: a megabyte of full stops must not take a megabyte squared.
+    """
+    marks = "".join(_MARK.findall("".join(map(chr, range(0x10000)))))  # those beyond are of dead scripts, and slow
+    return re.compile(
+        rf"""
+        [\n.!?{marks}{_UNSPACED}] (?:
+            (?P<mark> (?<=[{marks}]) [{marks}]*+ [{_CLOSERS}]*+ )
+          | (?P<latin> (?<=[.!?]) (?<![.!?][.!?]) [.!?]*+ [{_CLOSERS}]*+ ) (?=\s)  # before white space it may end one
+          | (?P<blank> (?<=\n) (?=\s*?\n) )
+          | (?P<unspaced> (?<=[{_UNSPACED}]) (?<![{_UNSPACED}][{_UNSPACED}])
+                [{_UNSPACED}]{{19,}}+ (?=\s+[{_UNSPACED}]) )
+        )
+        """,
+        flags=re.VERBOSE,
+    )
+
+
 _LETTER = regex.compile(r"\S")
 _LAST_WORD = regex.compile(r"[\p{L}\p{N}.&]+$")
-_STARTS_SENTENCE = regex.compile(r"\s+[\"'“‘«(\[（「『]*[\p{Lu}\p{Lt}\p{Lo}\p{N}]")
-_TITLES = frozenset(
-    [
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "prof",
-        "rev",
-        "hon",
-        "st",
-        "sir",
-        "gen",
-        "col",
-        "capt",
-        "lt",
-        "sgt",
-        "messrs",
-        "mme",
-        "mlle",
-        "jr",
-        "sr",
-        "vs",
-        "no",
-        "fig",
-        "vol",
-        "pp",
-        "ch",
-        "sec",
-    ]
-)
-_NEVER_LAST = frozenset(["e.g", "i.e", "cf", "viz", "approx"])
+_STARTS_SENTENCE = regex.compile(r"\s+[\"'“‘«(\[（「『¿¡]*[\p{Lu}\p{Lt}\p{Lo}\p{N}]")
+_BEFORE_NAMES = """
+mr mrs ms dr prof rev hon st sir gen col capt lt sgt messrs mme mlle jr sr vs no fig vol pp ch sec
+nr bzw vgl evtl ggf inkl zzgl hrsg geb mio mrd str tel
+sra srta dra ud uds núm pág págs av
+dott sig ing mgr art
+"""
+"""Abbreviations that a name, a number or a noun follows: English and French, German, Spanish, others."""
+_TITLES = frozenset(_BEFORE_NAMES.split())
+_NEVER_LAST = frozenset(["e.g", "i.e", "cf", "viz", "approx", "z.b", "d.h", "u.a", "p.ex"])
+_ORDINALS = frozenset(["de", "da", "nb", "nn", "no", "fi", "cs", "sk", "hu", "et", "lv", "hr", "sl", "sr", "is", "pl"])
+"""Languages in which a number with a full stop is an ordinal: am 3. Oktober."""
 
 
-def sentences(text: str) -> list[str]:
-    """The sentences of `text`, in order; their concatenation is `text`."""
+def sentences(text: str, language: str | None = None) -> list[str]:
+    """The sentences of `text`, in order; their concatenation is `text`.
+
+    Args:
+        text: in any language, or several.
+        language: its code, if known: in German and some others a full stop after one or two digits ends nothing.
+    """
+    ordinals = language is not None and language.partition("-")[0] in _ORDINALS
     pieces, start, first = [], 0, _first_letter(text, 0)
-    for match in _END.finditer(text):
-        end = match.end()
+    for match in _end().finditer(text):
+        end = match.start() if match.lastgroup == "blank" else match.end()
         if end <= first:
             continue
-        if match.lastgroup == "latin" and not _ends(text, start, match):
+        if match.lastgroup == "latin" and not _ends(text, start, match, ordinals=ordinals):
             continue
         pieces.append(text[start:end])
         start, first = end, _first_letter(text, end)
@@ -81,15 +91,23 @@ def _first_letter(text: str, start: int) -> int:
     return found.start() if found else len(text)
 
 
-def _ends(text: str, start: int, match: regex.Match[str]) -> bool:
+def _ends(text: str, start: int, match: re.Match[str], *, ordinals: bool) -> bool:
     """Does this full stop end a sentence, or an abbreviation?"""
-    marks = match.group("latin")
+    marks = text[match.start() : match.end()]
     follows = _STARTS_SENTENCE.match(text, match.end()) is not None
     if marks[0] != "." or marks.startswith(".."):
         return follows
-    before = _LAST_WORD.search(text, max(start, match.start() - 24), match.start())
-    word = before.group().rstrip(".").lower() if before else ""
+    word = _last_word(text[max(start, match.start() - 24) : match.start()])
     initial = len(word) == 1 and word.isalpha() and word != "i"
     if word in _TITLES or word in _NEVER_LAST or initial:
         return False
-    return follows
+    return follows and not (ordinals and word.isdecimal() and len(word) <= 2)
+
+
+def _last_word(text: str) -> str:
+    """The word that a text ends with, in small letters; most consist of letters only, and need no pattern."""
+    last = text[max(text.rfind(" "), text.rfind("\n")) + 1 :]
+    if not last.isalnum():
+        found = _LAST_WORD.search(last)
+        last = found.group().rstrip(".") if found else ""
+    return last.lower()
