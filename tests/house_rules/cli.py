@@ -16,9 +16,7 @@ RENEW = "python -m tests.house_rules.cli > tests/house_rules/cli.txt"
 def surface() -> str:
     """One paragraph a command, one line a parameter; what has no default is required."""
     group: Any = typer.main.get_command(app)
-    paragraphs = [_paragraph("sensorium", group)]
-    paragraphs += [_paragraph(f"sensorium {name}", command) for name, command in group.commands.items()]
-    return "\n\n".join(paragraphs)
+    return "\n\n".join(_paragraph(title, command) for title, command in _commands("sensorium", group))
 
 
 def parse(arguments: list[str]) -> None:
@@ -28,9 +26,16 @@ def parse(arguments: list[str]) -> None:
         Exception: the usage error that a user would see.
     """
     group: Any = typer.main.get_command(app)
-    for command in (group, *group.commands.values()):
+    for _, command in _commands("sensorium", group):
         command.callback = lambda **_: None
     group(arguments or ["--help"], "sensorium", standalone_mode=False)
+
+
+def _commands(title: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """A command and, of a group, those in it."""
+    yield title, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _commands(f"{title} {name}", inner)
 
 
 def _paragraph(title: str, command: Any) -> str:

@@ -20,6 +20,7 @@ from sensorium.cli.backtranslate import backtranslate
 from sensorium.cli.caption import caption
 from sensorium.cli.chat import chat
 from sensorium.cli.classify import classify
+from sensorium.cli.corpus import corpus
 from sensorium.cli.evaluate import evaluate
 from sensorium.cli.fill import fill
 from sensorium.cli.fuse import fuse
@@ -56,6 +57,7 @@ for verb in (
     score, classify, tag, answer, evaluate, verify, tour,
 ):  # fmt: skip
     app.command()(verb)
+app.add_typer(corpus, name="corpus")
 
 
 def _version(asked: bool | None) -> None:
