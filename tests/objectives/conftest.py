@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sensorium.data.pipeline import prepare
+from sensorium.data.prepare.prepare import prepare
 from sensorium.data.shards import Corpus
 
 

@@ -33,7 +33,7 @@ def test_the_loss_and_its_gradients_are_those_of_transformers(kind: str) -> None
     vision, text = (
         {**small, "image_size": 8, "patch_size": 4},
         {**small, "vocab_size": 20, "max_position_embeddings": 6},
-   )
+    )
     if kind == "clip":
         theirs = hf.CLIPModel(hf.CLIPConfig(vision_config=vision, text_config=text, projection_dim=16))
     else:
@@ -82,7 +82,7 @@ def test_two_texts_of_a_row_are_brought_together_and_equal_ones_of_other_rows_ma
     scale = torch.tensor(2.0)
     found = aligned_loss(
         {"text": sense(first, ids=[1, 2, 3]), "text 2": sense(second, ids=[4, 1, 6])}, kind="clip", scale=scale
-   )
+    )
     logits = first @ second.T * scale.exp()
     logits[0, 1] = -math.inf  # the first row's text is the second row's other text
     torch.testing.assert_close(found.loss, clip_loss(logits))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sensorium.data.pipeline import prepare
+from sensorium.data.prepare.prepare import prepare
 from sensorium.data.shards import Corpus
 from sensorium.errors import ConfigError
 from sensorium.objectives import denoising

@@ -16,7 +16,7 @@ from sensorium.fusion.features.base import FusionConfig
 from sensorium.fusion.model import FusedConfig, FusedModel, ModalityConfig
 from sensorium.fusion.model_encoders import NumbersConfig
 from sensorium.objectives.fused import FusedObjective
-from sensorium.objectives.objective import Stream
+from sensorium.objectives.stream import Stream
 
 
 def model(level: str = "feature", *, outputs: int = 3, dropout: float = 0.0) -> FusedModel:
@@ -84,7 +84,7 @@ def test_an_encoder_reads_the_rows_that_are_there_and_no_others() -> None:
     seen: list[int] = []
     net.encoder("a").register_forward_pre_hook(
         lambda module, given, kwargs: seen.append(len(given[0])), with_kwargs=True
-   )
+    )
     gone = torch.tensor([True, False, False, True, False, False])
     part = FusedBatch({**whole.inputs, "a": whole.inputs["a"].without(gone)}, whole.targets)
     features, _ = net.features(part.inputs)

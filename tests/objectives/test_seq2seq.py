@@ -20,9 +20,9 @@ from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import CapabilityError, ConfigError, DataError
 from sensorium.families import bart, marian, t5
 from sensorium.families.checkpoint import write_model
-from sensorium.objectives.objective import Stream, one_pass
 from sensorium.objectives.pairs import PairBatch, PairExample
 from sensorium.objectives.seq2seq import Seq2SeqObjective
+from sensorium.objectives.stream import Stream, one_pass
 from sensorium.training.special import special_ids
 from tests.data.test_piece_folders import folder_of
 

@@ -13,8 +13,8 @@ from sensorium.data.labelled.question_examples import QuestionExamples
 from sensorium.data.labelled.questions import AnswerSpan, Question
 from sensorium.errors import ConfigError
 from sensorium.objectives.metrics import answer_match
-from sensorium.objectives.objective import one_pass
 from sensorium.objectives.spans import SpanExample, SpanObjective, SpanScores, best_spans
+from sensorium.objectives.stream import one_pass
 from tests.objectives.heads import WORDS, pair, tokenizer
 
 RNG = np.random.default_rng(0)

@@ -9,7 +9,8 @@ from sensorium.data.shards import Corpus
 from sensorium.objectives.causal import CausalObjective
 from sensorium.objectives.masked import MaskedObjective
 from sensorium.objectives.masking import Masking
-from sensorium.objectives.objective import Batch, Objective, Stream, one_pass
+from sensorium.objectives.objective import Batch, Objective
+from sensorium.objectives.stream import Stream, one_pass
 
 BUDGET = 256
 

@@ -13,7 +13,7 @@ from sensorium.data.labelled.classes import Labelled
 from sensorium.data.labelled.examples import ClassExamples, TagExamples
 from sensorium.data.labelled.tags import Tagged
 from sensorium.errors import ConfigError, DataError
-from sensorium.objectives.objective import one_pass
+from sensorium.objectives.stream import one_pass
 from sensorium.objectives.supervised import ClassObjective, TagObjective, balanced, cut_between_words
 from tests.objectives.heads import WORDS, pair, tokenizer
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sensorium.data.pipeline import prepare
+from sensorium.data.prepare.prepare import prepare
 from sensorium.data.shards import Corpus
 
 ANIMALS = ["cat", "dog", "bird", "horse", "fish", "mouse", "sheep", "goat"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sensorium.data.pipeline import prepare
+from sensorium.data.prepare.prepare import prepare
 from sensorium.data.shards import Corpus
 from sensorium.training.train import train
 

@@ -9,7 +9,7 @@ import torch
 
 from sensorium.fusion.modulation import modulation_coefficients, unimodal_scores
 from sensorium.objectives.fused import FusedObjective
-from sensorium.objectives.objective import Stream
+from sensorium.objectives.stream import Stream
 from sensorium.training.fuse_loop import FusedLoop
 from sensorium.training.fuse_model import fused_config, start_model
 from sensorium.training.fuse_recipe import FuseRecipe, fuse_recipe

@@ -9,7 +9,7 @@ import pytest
 import transformers as hf
 
 from sensorium.data.parallel.prepare import prepare_parallel
-from sensorium.data.pipeline import prepare
+from sensorium.data.prepare.prepare import prepare
 from sensorium.data.shards import Corpus
 from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import CapabilityError, CheckpointError, ConfigError

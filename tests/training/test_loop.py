@@ -21,7 +21,8 @@ from sensorium.errors import CheckpointError, DataError
 from sensorium.objectives.causal import CausalObjective
 from sensorium.objectives.masked import MaskedObjective
 from sensorium.objectives.masking import Masking
-from sensorium.objectives.objective import Batch, Stream, collate, one_pass
+from sensorium.objectives.objective import Batch, collate
+from sensorium.objectives.stream import Stream, one_pass
 from sensorium.training.loop import Loop
 from sensorium.training.model import build_model
 from sensorium.training.optim import build_optimizers

@@ -1,24 +1,27 @@
 """Causal language modelling: predict each token from those before it.
 
 Documents stand between [BOS] and [EOS] and are cut into pieces of the sequence length; pieces never see each other,
-so a batch of many is the same as each alone. Every token is predicted exactly once.
+so a batch of many is the same as each alone. Every token is predicted exactly once. In training, pieces are packed by
+best fit, and a batch is read at once.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
 from sensorium.core.count import training_flops
 from sensorium.core.model import AnyConfig, Transformer
+from sensorium.core.pack import Packed, restart
+from sensorium.data.loading.pieces import Pieces, PieceTokens
 from sensorium.data.shards import TokenShards
 from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import ConfigError
 from sensorium.objectives.cross_entropy import linear_cross_entropy, linear_cross_entropy_sums
-from sensorium.objectives.objective import Batch, Example, Loss, OneStack, Units
+from sensorium.objectives.objective import Batch, Example, Loss, OneStack, Units, joined
 
 
 class CausalObjective(OneStack):
@@ -36,29 +39,35 @@ class CausalObjective(OneStack):
             raise ConfigError("causal training needs a tokenizer with [BOS] and [EOS]", fix="Prepare with another one")
         self._bos, self._eos = tokenizer.bos_id, tokenizer.eos_id
         self._seq_len = seq_len
+        self._read: tuple[TokenShards, Pieces] | None = None
+
+    def reader(self, shards: TokenShards) -> Pieces:
+        """Reads pieces of documents."""
+        if self._read is None or self._read[0] is not shards:
+            self._read = shards, Pieces(shards, seq_len=self._seq_len, bos=self._bos, eos=self._eos)
+        return self._read[1]
 
     def units(self, shards: TokenShards, rng: np.random.Generator) -> Units:
         """Rows of (document, piece)."""
-        lengths = np.diff(shards.document_offsets) + 1  # [BOS] t1 ... tn predicts t1 ... tn [EOS]
-        pieces = -(-lengths // self._seq_len)
-        documents = np.repeat(np.arange(len(lengths)), pieces)
-        starts = np.repeat(np.cumsum(pieces) - pieces, pieces)
-        return np.stack([documents, np.arange(len(documents)) - starts], axis=1)
+        return self.reader(shards).units(np.arange(len(shards)))
 
     def example(self, shards: TokenShards, unit: Units, rng: np.random.Generator) -> Example:
         """Tokens, each of which predicts the next."""
-        document, piece = int(unit[0]), int(unit[1])
-        base, end = int(shards.document_offsets[document]), int(shards.document_offsets[document + 1])
-        start = piece * self._seq_len  # counted with [BOS] at 0
-        stop = start + self._seq_len + 1
-        tokens = shards.tokens(base + max(start - 1, 0), min(base + stop - 1, end)).astype(np.int64)
-        parts = [tokens]
-        if start == 0:
-            parts.insert(0, np.array([self._bos]))
-        if base + stop - 1 > end:
-            parts.append(np.array([self._eos]))
-        whole = np.concatenate(parts)
-        return Example(ids=whole[:-1], places=np.arange(len(whole) - 1), targets=whole[1:])
+        piece = self.reader(shards).read(unit[None])
+        return Example(ids=piece.ids, places=np.arange(len(piece.ids)), targets=piece.targets)
+
+    def batch(self, read: Sequence[PieceTokens], device: torch.device | str = "cpu") -> Batch:
+        """Pieces end to end, of one corpus after the other."""
+        ids, targets = (joined([getattr(part, name) for part in read], device) for name in ("ids", "targets"))
+        lengths = tuple(np.concatenate([part.lengths for part in read]).tolist())
+        return Batch(
+            packed=Packed(ids[None], restart(lengths, device=device), lengths),
+            places=torch.arange(len(ids), device=device),
+            targets=targets,
+            types=None,
+            pairs=None,
+            firsts=torch.empty(0, dtype=torch.int64, device=device),
+        )
 
     def flops(self, config: AnyConfig) -> float:
         """Of sequences as long as they may be."""

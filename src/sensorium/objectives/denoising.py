@@ -58,6 +58,10 @@ class _Denoising(TwoStacks):
         """Rows of (first token, last token + 1, document): runs of whole sentences that fill the sequence."""
         return sentence_runs(shards, self._room)
 
+    def units_of(self, shards: TokenShards, documents: Ids) -> Units:
+        """`units` of some documents."""
+        return sentence_runs(shards, self._room, documents)
+
 
 class SpanCorruptionObjective(_Denoising):
     """T5's: spans are taken away, and written in their order, each after the sentinel that stands in its place.

@@ -59,6 +59,10 @@ class MaskedObjective(OneStack):
         """Rows of (first token, last token + 1, document): runs of whole sentences that fill the sequence."""
         return sentence_runs(shards, self._room)
 
+    def units_of(self, shards: TokenShards, documents: Ids) -> Units:
+        """`units` of some documents."""
+        return sentence_runs(shards, self._room, documents)
+
     def example(self, shards: TokenShards, unit: Units, rng: np.random.Generator) -> Example:
         """One masked sequence."""
         start, stop, document = (int(x) for x in unit)

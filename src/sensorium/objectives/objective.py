@@ -1,8 +1,8 @@
-"""The contract between an objective and the training loop, and the deterministic stream of batches.
+"""The contract between an objective and the training loop.
 
-An objective cuts its data into units once an epoch; the stream shuffles them and hands the objective as many examples
-to batch as the token budget allows. Everything drawn at random comes from (seed, epoch, unit), so that a place in the
-stream is two numbers, and a run resumes there exactly.
+An objective cuts its data into units; the stream (`objectives.stream`) puts them in a random order and hands the
+objective as many examples to batch as the token budget allows. `ByDocument` and `AtOnce` are for objectives whose data
+is large or whose batches must be made fast.
 
 What the data, an example and a batch are is the objective's own business: the loop asks of them what `Split` and
 `AnyBatch` say. `Example` and `Batch` are those of models of one stack.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sensorium.core.pack import Packed, pack
-from sensorium.errors import DataError
 
 Units = NDArray[np.int64]
 Ids = NDArray[np.int64]
@@ -98,7 +97,6 @@ class Loss:
     """By name; `loss` is the one that validation has too."""
 
 
-DataT = TypeVar("DataT")
 ExampleT = TypeVar("ExampleT")
 BatchT = TypeVar("BatchT")
 _DataT_contra = TypeVar("_DataT_contra", contravariant=True)
@@ -139,89 +137,40 @@ class Objective(Protocol[_DataT_contra, ExampleT, BatchT]):
 AnyObjective = Objective[Any, Any, Any]
 
 
-@dataclass
-class Stream(Generic[DataT, ExampleT, BatchT]):
-    """Batches without end; `epoch` and `unit` say where it stands.
+@runtime_checkable
+class ByDocument(Protocol):
+    """An objective that can cut some documents of a corpus into units, so that an epoch is cut a block at a time."""
 
-    Args:
-        objective: makes the examples.
-        data: what they are made of.
-        tokens: the most tokens a batch.
-        seed: of everything drawn.
-    """
-
-    objective: Objective[DataT, ExampleT, BatchT]
-    data: DataT
-    tokens: int
-    seed: int
-    epoch: int = 0
-    unit: int = 0
-
-    def __post_init__(self) -> None:
-        self._order: tuple[int, Units] | None = None
-
-    def next(self, device: torch.device | str = "cpu") -> BatchT:
-        """The next batch.
-
-        Raises:
-            DataError: the data has no unit.
-        """
-        examples: list[ExampleT] = []
-        size = 0
-        while True:
-            units = self._units()
-            if self.unit >= len(units):
-                self.epoch, self.unit = self.epoch + 1, 0
-                if examples:
-                    break
-                continue
-            rng = np.random.default_rng((self.seed, self.epoch, self.unit, 1))
-            example = self.objective.example(self.data, units[self.unit], rng)
-            needed = self.objective.size(example)
-            if examples and size + needed > self.tokens:
-                break
-            examples.append(example)
-            size += needed
-            self.unit += 1
-        return self.objective.collate(examples, device)
-
-    @property
-    def passed(self) -> float:
-        """Epochs so far, with the part of this one that is done."""
-        return self.epoch + self.unit / len(self._units())
-
-    def _units(self) -> Units:
-        if self._order is None or self._order[0] != self.epoch:
-            rng = np.random.default_rng((self.seed, self.epoch))
-            units = self.objective.units(self.data, rng)
-            if not len(units):
-                raise DataError("holds nothing that this objective learns from", fix="Give other data, or more")
-            self._order = self.epoch, rng.permutation(units)
-        return self._order[1]
+    def units_of(self, data: Any, documents: Ids) -> Units:
+        """The units of these documents, in their order."""
 
 
-def one_pass(
-    objective: Objective[DataT, ExampleT, BatchT],
-    data: DataT,
-    *,
-    tokens: int,
-    seed: int,
-    device: torch.device | str = "cpu",
-) -> Iterator[BatchT]:
-    """Every unit once, in the data's order, always drawn alike: for validation."""
-    units = objective.units(data, np.random.default_rng((seed, 0)))
-    examples: list[ExampleT] = []
-    size = 0
-    for number, unit in enumerate(units):
-        example = objective.example(data, unit, np.random.default_rng((seed, 0, number, 2)))
-        needed = objective.size(example)
-        if examples and size + needed > tokens:
-            yield objective.collate(examples, device)
-            examples, size = [], 0
-        examples.append(example)
-        size += needed
-    if examples:
-        yield objective.collate(examples, device)
+@runtime_checkable
+class Reader(Protocol):
+    """Units of one split, with sizes that are known before they are read."""
+
+    longest: int
+    """The most tokens of a unit."""
+
+    def units(self, documents: Ids) -> Units:
+        """The units of these documents, in their order."""
+
+    def sizes(self, units: Units) -> Ids:
+        """Tokens that each takes of a batch's budget, 1 or more."""
+
+    def read(self, units: Units) -> Any:
+        """What a batch needs of them."""
+
+
+@runtime_checkable
+class AtOnce(Protocol):
+    """An objective that makes a batch of many units at once, with nothing drawn at random in it."""
+
+    def reader(self, data: Any) -> Reader:
+        """Reads a split."""
+
+    def batch(self, read: Sequence[Any], device: torch.device | str = "cpu") -> Any:
+        """What readers read, as a batch."""
 
 
 class OneStack:

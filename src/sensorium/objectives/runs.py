@@ -5,15 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from sensorium.data.shards import TokenShards
-from sensorium.objectives.objective import Units
+from sensorium.objectives.objective import Ids, Units
 
 
-def sentence_runs(shards: TokenShards, room: int) -> Units:
+def sentence_runs(shards: TokenShards, room: int, documents: Ids | None = None) -> Units:
     """Rows of (first token, last token + 1, document): as many whole sentences of one document as fit into `room`
-    tokens; a longer sentence is cut."""
+    tokens; a longer sentence is cut.
+
+    Args:
+        shards: a split.
+        room: the most tokens of a run.
+        documents: those that are cut; all by default.
+    """
     rows: list[tuple[int, int, int]] = []
     offsets = shards.sentence_offsets
-    for document in range(len(shards)):
+    for document in range(len(shards)) if documents is None else documents.tolist():
         first, last = (int(shards.document_sentences[document + i]) for i in (0, 1))
         ends = np.asarray(offsets[first : last + 1])
         start = 0

@@ -79,7 +79,7 @@ Losses are in nats {_unit(recipe["objective"]["kind"])}. {_held_out(corpus)}
 {_amount(corpus["splits"]["train"], corpus.get("examples", "documents"))}, corpus `{corpus["fingerprint"]}`.
 What the model says reflects these texts; it was not tuned to be helpful or harmless.
 
-{_files(corpus)}
+{_mixture(corpus)}{_files(corpus)}
 """
 
 
@@ -142,6 +142,15 @@ def _amount(split: dict[str, Any], examples: str = "documents") -> str:
     pairs, read, written = split["pairs"], source["tokens"], target["tokens"]
     size = source["bytes"] + target["bytes"]
     return f"{pairs:,} pairs, {read:,} tokens of sources, {written:,} of targets, {size:,} bytes of\ntraining text"
+
+
+def _mixture(corpus: dict[str, Any]) -> str:
+    """How often each of several corpora was gone through."""
+    rows = [
+        f"| `{part['corpus']}` | {part['weight']:.4g} | {part['tokens']:,} | {part['epochs']:.2f} |\n"
+        for part in corpus.get("mixture", ())
+    ]
+    return f"| corpus | weight | tokens | epochs |\n|---|---|---|---|\n{''.join(rows)}\n" if rows else ""
 
 
 def _files(corpus: dict[str, Any]) -> str:

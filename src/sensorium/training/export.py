@@ -29,7 +29,7 @@ from sensorium.training.state import Progress
 
 _LISTED = 100
 """The most text files that a model names as its source."""
-_TOLD = ("directions", "held_out", "examples", "labels")
+_TOLD = ("directions", "held_out", "examples", "labels", "mixture")
 """Of the manifest, where it has it."""
 _BEAMS = 4
 

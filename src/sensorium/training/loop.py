@@ -16,7 +16,9 @@ import torch
 from torch import nn
 
 from sensorium.errors import TrainingError
-from sensorium.objectives.objective import AnyObjective, Split, Stream, one_pass
+from sensorium.objectives.objective import AnyObjective, Split
+from sensorium.objectives.order import Place
+from sensorium.objectives.stream import Stream, one_pass
 from sensorium.progress import Advance, progress
 from sensorium.training.memory import keep_freed_memory
 from sensorium.training.optim import learning_rate, set_rates
@@ -105,13 +107,12 @@ class Loop:
         run = self.recipe.run
         by_time = self.at.seconds / (60 * run.max_minutes) if run.max_minutes else 0.0
         by_steps = self.at.step / run.steps if run.steps else 0.0
-        by_epochs = self.at.passed / run.epochs if run.epochs else 0.0
+        by_epochs = min(self.at.passed, default=0.0) / run.epochs if run.epochs else 0.0
         return min(1.0, max(by_steps, by_epochs, by_time))
 
     def _stream(self) -> Stream[Any, Any, Any]:
-        stream = Stream(self.objective, self.train, self.recipe.budget, self.recipe.run.seed)
-        stream.epoch, stream.unit = self.at.epoch, self.at.unit
-        return stream
+        places = [Place(*place) for place in self.at.places]
+        return Stream(self.objective, self.train, self.recipe.budget, self.recipe.run.seed, places=places)
 
     def _step(self, stream: Stream[Any, Any, Any]) -> float:
         """One optimiser step; its mean loss."""
@@ -119,7 +120,7 @@ class Loop:
         recipe = self.recipe
         self.model.train()
         set_rates(self.optimizers, learning_rate(recipe.schedule, step=self.at.step, progress=self.share()))
-        place = stream.epoch, stream.unit
+        place = stream.where
         loss, shown, tokens = self._gradients(stream)
         self._check("the loss", loss, place)
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
@@ -133,7 +134,7 @@ class Loop:
         self.at.step += 1
         self.at.tokens += tokens
         self.at.seconds += time.perf_counter() - start
-        self.at.epoch, self.at.unit, self.at.passed = stream.epoch, stream.unit, stream.passed
+        self.at.places, self.at.passed = [list(place) for place in stream.places], stream.passed
         return shown
 
     def _gradients(self, stream: Stream[Any, Any, Any]) -> tuple[float, float, int]:
@@ -154,14 +155,14 @@ class Loop:
             shown += float(found.parts["loss"]) * share
         return total, shown, sum(batch.tokens for batch in batches)
 
-    def _check(self, what: str, value: float, place: tuple[int, int]) -> None:
+    def _check(self, what: str, value: float, place: str) -> None:
         """Stop before a step that would spoil the weights."""
         if math.isfinite(value):
             return
         state = newest_state(self.folder)
         then = f"--resume goes on from {state.name}" if state else "no state is saved yet: --resume starts anew"
         raise TrainingError(
-            f"{what} is {value} at step {self.at.step + 1} (epoch {place[0]}, unit {place[1]})",
+            f"{what} is {value} at step {self.at.step + 1} ({place})",
             where=str(self.folder),
             fix=f"Lower optim.lr by --set, or look at that batch; {then}",
         )

@@ -6,6 +6,7 @@ from typing import Any
 
 from sensorium.core.model import AnyConfig, Transformer, build
 from sensorium.data.corpus import ParallelShards
+from sensorium.data.loading.mixing import Mixture
 from sensorium.data.shards import TokenShards
 from sensorium.errors import ConfigError
 from sensorium.families import bart, bert, distilbert, gpt2, llama, marian, modernbert, roberta, t5
@@ -37,10 +38,10 @@ def build_model(recipe: Recipe, source: Source) -> Transformer:
     return model
 
 
-def _predicted(split: Split) -> TokenShards | None:
+def _predicted(split: Split) -> TokenShards | Mixture | None:
     """The text whose tokens are predicted, where it is one."""
     text = split.target if isinstance(split, ParallelShards) else split
-    return text if isinstance(text, TokenShards) else None
+    return text if isinstance(text, TokenShards | Mixture) else None
 
 
 def model_config(recipe: Recipe, vocab_size: int, *, pad_id: int = 0) -> AnyConfig:

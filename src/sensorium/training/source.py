@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -13,6 +14,7 @@ from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.errors import DataError, InputError
 from sensorium.files import StrPath
 from sensorium.objectives.objective import Split
+from sensorium.training.mixture import Mixed, open_mixture
 from sensorium.training.recipe import Recipe
 from sensorium.training.special import with_sentinels
 
@@ -44,16 +46,27 @@ class Source(Protocol):
         """Tells data apart: a run goes on with the same only."""
 
 
-def open_source(data: Source | StrPath, recipe: Recipe) -> Source:
+Weights = Mapping[str, float] | Mapping[Path, float]
+"""Corpora and the share of each."""
+Data = Source | StrPath | Weights | Sequence[StrPath]
+
+
+def open_source(data: Data, recipe: Recipe) -> Source:
     """Open what a recipe is to learn from.
 
     Raises:
-        InputError: there is nothing, or another kind of data than the objective learns from.
+        InputError: there is nothing, another kind of data than the objective learns from, or corpora that do not go
+            together.
+        ConfigError: a corpus of several has no positive weight.
         DataError: it is incomplete.
     """
-    opened = open_corpus(data) if isinstance(data, str | PathLike) else data
+    if isinstance(data, Mapping | Sequence) and not isinstance(data, str):
+        opened: Any = open_mixture(data)
+    else:
+        opened = open_corpus(data) if isinstance(data, str | PathLike) else data
     wanted = _KIND.get(recipe.objective.kind, "text")
-    found = "parallel" if isinstance(opened, ParallelCorpus) else "text" if isinstance(opened, Corpus) else wanted
+    texts = isinstance(opened, Corpus | Mixed)
+    found = "parallel" if isinstance(opened, ParallelCorpus) else "text" if texts else wanted
     if found != wanted:
         raise InputError(
             f"objective.kind={recipe.objective.kind!r} learns from a corpus of kind {wanted!r}, this one is of "
@@ -64,7 +77,8 @@ def open_source(data: Source | StrPath, recipe: Recipe) -> Source:
     if recipe.objective.kind == "span_corruption":
         opened = copy.copy(opened)
         opened.tokenizer = with_sentinels(opened.tokenizer)
-    return opened
+    source: Source = opened
+    return source
 
 
 def check_enough(recipe: Recipe, source: Source) -> None:

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 
 from sensorium.core.model import Transformer, initialise, stacks
+from sensorium.data.loading.mixing import Mixture
 from sensorium.data.shards import TokenShards
 
 _STD = 0.02
 _COUNTED_TOKENS = 1 << 22
 
 
-def start(model: Transformer, text: TokenShards | None) -> None:
+def start(model: Transformer, text: TokenShards | Mixture | None) -> None:
     """Draw fresh weights, with PyTorch's global generator.
 
     Args:
@@ -44,8 +45,11 @@ def _sinusoids(rows: int, dim: int) -> torch.Tensor:
     return _STD * math.sqrt(2) * torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)[:, :dim]
 
 
-def _log_unigram(text: TokenShards, vocab_size: int) -> torch.Tensor:
-    """Log-probabilities by count, plus one for each token of the vocabulary."""
+def _log_unigram(text: TokenShards | Mixture, vocab_size: int) -> torch.Tensor:
+    """Log-probabilities by count, plus one for each token of the vocabulary; of a mixture by its shares."""
+    if isinstance(text, Mixture):
+        parts = zip(text.weights, text.parts, strict=True)
+        return torch.stack([weight * _log_unigram(part, vocab_size).exp() for weight, part in parts]).sum(0).log()
     ids = text.tokens(0, min(text.n_tokens, _COUNTED_TOKENS)).astype(np.int64)
     counts = torch.from_numpy(np.bincount(ids, minlength=vocab_size) + 1.0)
     return (counts / counts.sum()).log()

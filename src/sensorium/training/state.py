@@ -7,7 +7,7 @@ file that does not match is passed over for the one before.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from sensorium.errors import CheckpointError
 from sensorium.files import atomic_file, disk_errors, file_hash, write_json
 
 KEPT = 2
+FORMAT = 2
+"""Raised when a state of before would go on with other data than it was to see."""
 _PATTERN = "state-*.pt"
 
 
@@ -28,10 +30,10 @@ class Progress:
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
-    epoch: int = 0
-    unit: int = 0
-    passed: float = 0.0
-    """Epochs, with the part of the last that is done."""
+    places: list[list[int]] = field(default_factory=list)
+    """Epoch, unit and tokens so far of each corpus, as in `objectives.order.Place`; none before the first step."""
+    passed: list[float] = field(default_factory=list)
+    """Epochs of each corpus, with the part of the last that is done."""
 
 
 def save_state(
@@ -44,6 +46,7 @@ def save_state(
     """
     path = folder / f"state-{progress.step:09}.pt"
     state = {
+        "format": FORMAT,
         "progress": vars(progress),
         "model": model.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
@@ -85,6 +88,12 @@ def load_state(path: Path, model: nn.Module, optimizers: list[torch.optim.Optimi
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        if state.get("format", 1) != FORMAT:
+            raise CheckpointError(
+                f"the state has format {state.get('format', 1)}, this version goes on from format {FORMAT}",
+                where=str(path),
+                fix="Go on with the version that began the run, or start anew with --force",
+            )
         at = Progress(**state["progress"])
         model.load_state_dict(state["model"])
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
@@ -92,7 +101,7 @@ def load_state(path: Path, model: nn.Module, optimizers: list[torch.optim.Optimi
         torch.set_rng_state(state["rng"].cpu())
         if state["device_rng"] is not None and device.type == "cuda":
             torch.cuda.set_rng_state(state["device_rng"].cpu(), device)
-    except torch.OutOfMemoryError:  # says nothing about the state
+    except (CheckpointError, torch.OutOfMemoryError):  # the second says nothing about the state
         raise
     except Exception as error:  # whatever PyTorch makes of a file that is no state, or of something else
         raise CheckpointError(

@@ -26,11 +26,12 @@ from sensorium.training.heads import build_head_objective
 from sensorium.training.init import fit, open_init
 from sensorium.training.labelled import open_labelled
 from sensorium.training.loop import Loop
+from sensorium.training.mixture import Mixed
 from sensorium.training.model import build_model
 from sensorium.training.objective import build_objective, left_out
 from sensorium.training.optim import build_optimizers
 from sensorium.training.recipe import Recipe, load_recipe
-from sensorium.training.source import Source, check_enough, open_source
+from sensorium.training.source import Data, Source, check_enough, open_source
 from sensorium.training.state import Progress, load_state
 
 
@@ -63,7 +64,7 @@ class _Work:
 
 
 def train(
-    corpus: Source | StrPath,
+    corpus: Data,
     *,
     recipe: Recipe | StrPath,
     out: StrPath,
@@ -80,8 +81,10 @@ def train(
     """Train a model: from scratch on a corpus, or one that is given on labelled examples.
 
     Args:
-        corpus: what `prepare` made, or its folder; questions, labelled texts or tagged sentences, as a file or as a
-            folder of `train` and `validation` files, for the objectives that learn from them.
+        corpus: what `prepare` made, or its folder; several of one tokenizer, each with its share of the tokens,
+            {"books": 0.7, "web": 0.3}, or a list of them, mixed by their sizes; questions, labelled texts or tagged
+            sentences, as a file or as a folder of `train` and `validation` files, for the objectives that learn from
+            them.
         recipe: a recipe, its name, or a TOML file.
         out: the model folder to make.
         overrides: "section.key=value", on top of the recipe.
@@ -97,8 +100,9 @@ def train(
         show_progress: None shows a bar if stderr is a terminal.
 
     Raises:
-        InputError: an unknown recipe; `out` exists, or is not ours to replace; both `resume` and `force`.
-        ConfigError: a wrong key or value in the recipe.
+        InputError: an unknown recipe; `out` exists, or is not ours to replace; both `resume` and `force`; corpora that
+            do not go together.
+        ConfigError: a wrong key or value in the recipe; a weight that is not above 0.
         DataError: the corpus is smaller than one batch, or labelled examples cannot be used.
         CapabilityError: `init` has not what the recipe trains.
         CheckpointError: `init` or the state to resume does not fit.
@@ -134,12 +138,13 @@ def train(
         if not chosen.sized:  # a corpus keeps its manifest itself
             write_json(out / "run" / "data.json", source.manifest)
         metrics = loop.run(show_progress=show_progress)
+        mixed = source.tell(at.passed, [place[-1] for place in at.places]) if isinstance(source, Mixed) else ()
         export(out, model.eval(), source, chosen, metrics, at, like=work.like)
-    return Run(out, metrics, at.step, at.tokens, at.seconds, work.notes)
+    return Run(out, metrics, at.step, at.tokens, at.seconds, (*work.notes, *mixed))
 
 
 def _work(
-    data: Source | StrPath,
+    data: Data,
     recipe: Recipe,
     overrides: Sequence[str],
     init: StrPath | None,
@@ -166,6 +171,11 @@ def _work(
             lambda: build_model(recipe, source) if loaded is None else loaded.model,
             left_out(recipe, objective, source.train),
             loaded,
+        )
+    if isinstance(data, Mapping | Sequence) and not isinstance(data, str):
+        raise InputError(
+            f"objective.kind={recipe.objective.kind!r} learns from one file or folder, not from several",
+            fix="Put the examples together in one",
         )
     given = Given.open(init, recipe)
     fitted = given.fit(recipe)
