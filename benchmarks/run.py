@@ -1,7 +1,8 @@
-"""Run every benchmark, one after the other: `make bench`. About seven hours on two cores.
+"""Run every benchmark, one after the other: `make bench`. About eight hours on two cores.
 
 More than two of them are for `translation_quality`, which trains both sides for an hour, in two languages, and nearly
-one for `answer_quality`.
+one for `answer_quality`. The peers of `prepare` and `tokenise` live in a virtual environment of their own: name its
+Python in `SENSORIUM_PEER`, or ours alone is measured.
 """
 
 from __future__ import annotations
@@ -32,6 +33,12 @@ BENCHMARKS = (
     "fuse_quality",
     "align_quality",
     "caption_quality",
+    "prepare",
+    "tokenise",
+    "prepare_memory",
+    "prepared_text",
+    "near_dedup",
+    "loader",
 )
 
 

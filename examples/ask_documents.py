@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import sensorium as sm
-from sensorium.data.readers import read_inputs
+from sensorium.data.reading.inputs import read_inputs
 from sensorium.data.sample import Ledger
 from sensorium.results import Answer
 from sensorium.tasks.retrieve import Passages

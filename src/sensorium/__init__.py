@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "prepare": "sensorium.data.pipeline",
+    "prepare": "sensorium.data.prepare.prepare",
     "prepare_parallel": "sensorium.data.parallel.prepare",
     "Corpus": "sensorium.data.shards",
     "ParallelCorpus": "sensorium.data.corpus",
@@ -72,7 +72,7 @@ __all__ = [
 if TYPE_CHECKING:
     from sensorium.data.corpus import ParallelCorpus as ParallelCorpus
     from sensorium.data.parallel.prepare import prepare_parallel as prepare_parallel
-    from sensorium.data.pipeline import prepare as prepare
+    from sensorium.data.prepare.prepare import prepare as prepare
     from sensorium.data.shards import Corpus as Corpus
     from sensorium.data.tokens.tokenizer import Tokenizer as Tokenizer
     from sensorium.errors import SensoriumError as SensoriumError

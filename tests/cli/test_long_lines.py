@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sensorium.data.clean import clean
+from sensorium.data.cleaning.text import clean
 from sensorium.data.segment import sentences
 from sensorium.data.tokens.train import parse_spec, train_tokenizer
 

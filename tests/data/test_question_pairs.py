@@ -9,7 +9,7 @@ import pytest
 
 from sensorium.data.corpus import open_corpus
 from sensorium.data.labelled.question_pairs import prepare_questions, write_question_texts
-from sensorium.data.pipeline import prepare
+from sensorium.data.prepare.prepare import prepare
 from sensorium.errors import DataError, InputError
 from tests.training.labelled import questions
 

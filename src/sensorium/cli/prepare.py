@@ -3,36 +3,117 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
 from sensorium.cli.options import columns_of
 from sensorium.cli.printing import print_json
 
-_PANEL = "Translations"
+if TYPE_CHECKING:
+    from sensorium.data.prepare.executor import Executor
+
+_FILTERS, _DUPLICATES, _RUN, _PANEL = "What is kept", "Duplicates", "The run", "Translations"
 
 
 def prepare(
-    inputs: Annotated[list[str], typer.Argument(help="Files and folders; - is standard input.")],
-    out: Annotated[Path, typer.Option(help="The corpus folder to make.")],
+    inputs: Annotated[list[str] | None, typer.Argument(help="Files and folders; - is standard input.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The corpus folder to make.")] = None,
     tokenizer: Annotated[
         str | None,
         typer.Option(help="bpe:8000, wordpiece:N, unigram:N, a folder that holds a tokenizer, or default:translate."),
     ] = None,
-    languages: Annotated[
-        str | None, typer.Option(help="Keep documents in the scripts of these languages, e.g. en,zh.")
-    ] = None,
     column: Annotated[
         str | None, typer.Option(help="Table column or JSON key that holds the text; text if left out.")
     ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Of all text, such as gb18030; found out for each file if left out.")
+    ] = None,
     form: Annotated[str, typer.Option(help="Unicode form: NFC or NFKC.")] = "NFC",
-    min_characters: Annotated[int | None, typer.Option(help="Drop documents shorter than this; 1 if left out.")] = None,
     validation: Annotated[float, typer.Option(help="Share of documents or pairs held out.")] = 0.02,
     seed: Annotated[int, typer.Option(help="Chooses what is held out.")] = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first file that cannot be read.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the corpus that stands at --out.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
+    languages: Annotated[
+        str | None,
+        typer.Option(
+            help="Keep documents in the scripts of these languages, e.g. en,zh; with --identify, in the languages.",
+            rich_help_panel=_FILTERS,
+        ),
+    ] = None,
+    identify: Annotated[
+        bool, typer.Option("--identify", help="Tell each document's language by a model.", rich_help_panel=_FILTERS)
+    ] = False,
+    min_characters: Annotated[
+        int | None,
+        typer.Option(help="Drop documents shorter than this; 1 if left out.", rich_help_panel=_FILTERS),
+    ] = None,
+    quality: Annotated[
+        str | None,
+        typer.Option(
+            help="Published rules to filter by, of gopher, c4, fineweb: --quality gopher,c4.", rich_help_panel=_FILTERS
+        ),
+    ] = None,
+    mask: Annotated[
+        str | None,
+        typer.Option(
+            help="Private data to mask, of email, url, ip, phone, id, card, iban, ssn.", rich_help_panel=_FILTERS
+        ),
+    ] = None,
+    stop_words: Annotated[
+        bool,
+        typer.Option(
+            "--stop-words", help="Add a column without stop words; needs --keep-text.", rich_help_panel=_FILTERS
+        ),
+    ] = False,
+    paragraphs: Annotated[
+        bool,
+        typer.Option("--paragraphs", help="Take out paragraphs seen before.", rich_help_panel=_DUPLICATES),
+    ] = False,
+    near: Annotated[
+        bool,
+        typer.Option("--near", help="Drop near-duplicates, not only equal documents.", rich_help_panel=_DUPLICATES),
+    ] = False,
+    decontaminate: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Drop documents that share text with this evaluation set; may be repeated.",
+            rich_help_panel=_DUPLICATES,
+        ),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Drop what this corpus holds already; may be repeated.",
+            rich_help_panel=_DUPLICATES,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes that share the work; as many as cores, up to 8.", rich_help_panel=_RUN),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(help="Work on a Ray cluster: auto, or its address.", rich_help_panel=_RUN),
+    ] = None,
+    keep_text: Annotated[
+        bool, typer.Option("--keep-text", help="Keep the documents too, as Parquet.", rich_help_panel=_RUN)
+    ] = False,
+    keep_keys: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-keys/--no-keys", help="Keep what --against needs; kept if left out.", rich_help_panel=_RUN
+        ),
+    ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Try it on a sample, say what it would take, write nothing.", rich_help_panel=_RUN),
+    ] = False,
+    self_test: Annotated[
+        bool,
+        typer.Option("--self-test", help="Take a toy corpus with known answers through it.", rich_help_panel=_RUN),
+    ] = False,
     parallel: Annotated[
         bool,
         typer.Option(
@@ -76,24 +157,36 @@ def prepare(
         typer.Option(help="Drop pairs that differ more in length; 3 if left out.", rich_help_panel=_PANEL),
     ] = None,
 ) -> None:
-    """Clean, deduplicate and tokenise raw text, or translations, into a corpus."""
+    """Clean, filter, deduplicate and tokenise raw text, or translations, into a corpus."""
     from sensorium.errors import InputError
 
     if form not in ("NFC", "NFKC"):
         raise InputError(f"unknown Unicode form {form!r}", fix="Use NFC or NFKC")
-    shared: dict[str, Any] = {
-        "out": out,
-        "tokenizer": tokenizer,
-        "form": cast(Literal["NFC", "NFKC"], form),
-        "validation": validation,
-        "seed": seed,
-        "strict": strict,
-        "force": force,
-    }
+    if self_test:
+        from sensorium.cli.prepare_checks import print_self_test
+
+        print_self_test(json=json)
+        return
+    if not inputs:
+        raise InputError("no input given", fix="Name files or folders, or - for standard input")
     of_texts = {
         "languages": _listed(languages) or None,
+        "identify": identify or None,
         "column": column,
+        "encoding": encoding,
         "min_characters": min_characters,
+        "quality": _listed(quality) or None,
+        "mask": _listed(mask) or None,
+        "stop_words": stop_words or None,
+        "paragraphs": paragraphs or None,
+        "near": near or None,
+        "decontaminate": decontaminate or None,
+        "against": against or None,
+        "workers": workers,
+        "ray": ray,
+        "keep_text": keep_text or None,
+        "keep_keys": keep_keys,
+        "plan": plan or None,
     }
     of_pairs = {
         "source": source,
@@ -109,23 +202,56 @@ def prepare(
     for name, value in others.items():
         if value is not None:
             raise InputError(f"{_option(name)} is for {'texts' if parallel else 'translations'}", fix=_fix(parallel))
-    given = {name: value for name, value in mine.items() if value is not None}
-    manifest = _prepared(list(inputs), parallel, {**shared, **given})
+    given: dict[str, Any] = {name: value for name, value in mine.items() if value is not None}
+    given |= {"tokenizer": tokenizer, "form": cast(Literal["NFC", "NFKC"], form)}
+    if given.pop("plan", False):
+        from sensorium.cli.prepare_checks import print_plan
+
+        print_plan(list(inputs), given, _workers(workers), json=json)
+        return
+    if out is None:
+        raise InputError("Missing option '--out'", fix="See: sensorium prepare --help")
+    given |= {"out": out, "validation": validation, "seed": seed, "strict": strict, "force": force}
+    manifest = _of_pairs(inputs, given) if parallel else _of_texts(inputs, out, given)
     if json:
         print_json(manifest)
     else:
         _print(manifest, out)
 
 
-def _prepared(inputs: list[str], parallel: bool, options: dict[str, Any]) -> dict[str, Any]:
-    """Make the corpus; its manifest."""
-    if parallel:
-        from sensorium.data.parallel.prepare import prepare_parallel
+def _of_pairs(inputs: list[str], options: dict[str, Any]) -> dict[str, Any]:
+    from sensorium.data.parallel.prepare import prepare_parallel
 
-        return prepare_parallel(inputs, **options).manifest
-    from sensorium.data.pipeline import prepare as run
+    return prepare_parallel(inputs, **options).manifest
 
-    return run(inputs, **options).manifest
+
+def _of_texts(inputs: list[str], out: Path, options: dict[str, Any]) -> dict[str, Any]:
+    from sensorium.data.prepare.prepare import prepare as run
+    from sensorium.data.prepare.work import place_of
+
+    options["executor"] = _on_ray(options.pop("ray", None))
+    options["workers"] = _workers(options.get("workers"))
+    try:
+        return run(inputs, **options).manifest
+    except KeyboardInterrupt:
+        if place_of(out)[0].exists():
+            typer.echo("cut off; the same command goes on where this one stopped", err=True)
+        raise
+
+
+def _on_ray(address: str | None) -> Executor | None:
+    """The executor of a cluster, where one is asked for."""
+    if address is None:
+        return None
+    from sensorium.data.prepare.ray import Ray
+
+    return Ray(address)
+
+
+def _workers(given: int | None) -> int:
+    import os
+
+    return min(8, os.cpu_count() or 1) if given is None else given
 
 
 def _print(manifest: dict[str, Any], out: Path) -> None:
@@ -156,7 +282,7 @@ def _listed(text: str | None) -> list[str]:
 
 
 def _option(name: str) -> str:
-    return {"source": "--from", "target": "--to"}.get(name, f"--{name.replace('_', '-')}")
+    return {"source": "--from", "target": "--to", "keep_keys": "--no-keys"}.get(name, f"--{name.replace('_', '-')}")
 
 
 def _fix(parallel: bool) -> str:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -43,58 +43,155 @@ def token_dtype(vocab_size: int) -> np.dtype[Any]:
 
 
 class ShardWriter:
-    """Writes one split; call `close` at the end."""
+    """Writes one split; call `close` at the end.
+
+    Everything goes to disk as it comes: memory does not grow with the number of documents.
+    """
 
     def __init__(self, folder: Path, vocab_size: int) -> None:
         self._folder = folder
         self._dtype = token_dtype(vocab_size)
-        self._documents, self._sentences, self._document_sentences, self._bytes = [0], [0], [0], list[int]()
         self._digest = xxhash.xxh3_128()
-        self._shards, self._in_shard = 0, SHARD_TOKENS
+        self._shards, self._in_shard = 0, 0
         self._file: Any = None
+        self._held: list[tuple[Sequence[Sequence[int]], int]] = []
         folder.mkdir(parents=True)
+        self._documents = _Offsets(folder / "documents.npy")
+        self._sentences = _Offsets(folder / "sentences.npy")
+        self._document_sentences = _Offsets(folder / "document_sentences.npy")
+        self._bytes = _Numbers(folder / "bytes.npy")
 
     def add(self, sentences: Sequence[Sequence[int]], n_bytes: int) -> None:
         """Append a document, given as its sentences' token ids."""
-        flat = np.fromiter((id for sentence in sentences for id in sentence), dtype=self._dtype)
-        if self._in_shard + len(flat) > SHARD_TOKENS:
-            self._next_shard()
-        self._file.write(flat.tobytes())
-        self._digest.update(flat.tobytes())
-        self._in_shard += len(flat)
-        for sentence in sentences:
-            if sentence:
-                self._sentences.append(self._sentences[-1] + len(sentence))
-        self._documents.append(self._documents[-1] + len(flat))
-        self._document_sentences.append(len(self._sentences) - 1)
-        self._bytes.append(n_bytes)
+        self._held.append((sentences, n_bytes))
+        if len(self._held) >= _HELD:
+            self._write_held()
+
+    def extend(
+        self,
+        tokens: NDArray[Any],
+        documents: NDArray[np.integer[Any]],
+        sentences: NDArray[np.integer[Any]],
+        counts: NDArray[np.integer[Any]],
+        n_bytes: NDArray[np.integer[Any]],
+    ) -> None:
+        """Append many documents at once.
+
+        Args:
+            tokens: ids of all documents, one after another.
+            documents: how many tokens each document has.
+            sentences: how many tokens each sentence has, at least one.
+            counts: how many sentences each document has.
+            n_bytes: how many bytes of UTF-8 each document has.
+        """
+        self._write_held()
+        flat = np.ascontiguousarray(tokens, dtype=self._dtype)
+        self._digest.update(flat.data)
+        self._write(flat, np.concatenate([[0], np.cumsum(documents, dtype=np.int64)]))
+        self._documents.extend(documents)
+        self._sentences.extend(sentences)
+        self._document_sentences.extend(counts)
+        self._bytes.extend(n_bytes)
 
     def close(self) -> dict[str, Any]:
-        """Write the offsets; return the split's counts and hash for the manifest."""
+        """Write the rest; return the split's counts and hash for the manifest."""
+        self._write_held()
         if self._file is None:
             self._next_shard()
         self._file.close()
-        arrays = {
-            "documents": self._documents,
-            "sentences": self._sentences,
-            "document_sentences": self._document_sentences,
-            "bytes": self._bytes,
-        }
-        for name, values in arrays.items():
-            np.save(self._folder / f"{name}.npy", np.asarray(values, dtype=np.int64))
+        offsets = (self._documents, self._sentences, self._document_sentences, self._bytes)
+        for numbers in offsets:
+            numbers.close()
         return {
-            "documents": len(self._documents) - 1,
-            "sentences": len(self._sentences) - 1,
-            "tokens": self._documents[-1],
-            "bytes": sum(self._bytes),
+            "documents": self._documents.count,
+            "sentences": self._sentences.count,
+            "tokens": self._documents.total,
+            "bytes": self._bytes.total,
             "xxh3_128": self._digest.hexdigest(),
         }
+
+    def _write_held(self) -> None:
+        if not self._held:
+            return
+        held, self._held = self._held, []
+        ids = [sentence for sentences, _ in held for sentence in sentences]
+        lengths = np.fromiter(map(len, ids), np.int64, len(ids))
+        ends = np.cumsum([0, *(len(sentences) for sentences, _ in held)])
+        sums, spoken = np.concatenate([[0], np.cumsum(lengths)]), np.concatenate([[0], np.cumsum(lengths > 0)])
+        self.extend(
+            np.fromiter(chain.from_iterable(ids), self._dtype, int(lengths.sum())),
+            np.diff(sums[ends]),
+            lengths[lengths > 0],
+            np.diff(spoken[ends]),
+            np.array([n_bytes for _, n_bytes in held], np.int64),
+        )
+
+    def _write(self, flat: NDArray[Any], ends: NDArray[np.int64]) -> None:
+        """Write documents, each into one file, and a new file where one is full."""
+        first, last = 0, len(ends) - 1
+        while first < last:
+            room = SHARD_TOKENS - self._in_shard
+            until = int(np.searchsorted(ends, ends[first] + room, side="right")) - 1
+            if self._file is None or (until <= first and self._in_shard):
+                self._next_shard()
+                continue
+            until = max(until, first + 1)  # a document that is larger than a file has one for itself
+            self._file.write(flat[ends[first] : ends[until]].data)
+            self._in_shard += int(ends[until] - ends[first])
+            first = until
 
     def _next_shard(self) -> None:
         if self._file is not None:
             self._file.close()
         self._file = (self._folder / f"tokens-{self._shards:05}.bin").open("wb")
         self._shards, self._in_shard = self._shards + 1, 0
+
+
+_HELD = 1024
+"""Documents that are gathered before they are written together."""
+
+
+class _Numbers:
+    """A NumPy file of whole numbers that grows as it is written: its head, of a fixed length, is written last."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._rows, self.total, self.count = 0, 0, 0
+        self._head()
+
+    def extend(self, values: NDArray[np.integer[Any]]) -> None:
+        """Append numbers."""
+        self.count += len(values)
+        self.total += int(values.sum())
+        self._append(np.asarray(values, np.int64))
+
+    def close(self) -> None:
+        """Write how many there are."""
+        self._file.seek(0)
+        self._head()
+        self._file.close()
+
+    def _append(self, values: NDArray[np.int64]) -> None:
+        self._file.write(np.ascontiguousarray(values).data)
+        self._rows += len(values)
+
+    def _head(self) -> None:
+        head = {"descr": "<i8", "fortran_order": False, "shape": (self._rows,)}
+        np.lib.format.write_array_header_1_0(self._file, head)
+
+
+class _Offsets(_Numbers):
+    """Likewise, of the sums of lengths: where each thing begins, and where the last ends."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._append(np.zeros(1, np.int64))
+
+    def extend(self, values: NDArray[np.integer[Any]]) -> None:
+        """Append by lengths."""
+        self._append(self.total + np.cumsum(values, dtype=np.int64))
+        self.count += len(values)
+        self.total += int(values.sum())
 
 
 class TokenShards:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sensorium.data.readers import read_inputs
+from sensorium.data.reading.inputs import read_inputs
 from sensorium.data.sample import Ledger
 from sensorium.errors import CapabilityError, CheckpointError
 from sensorium.objectives.metrics import answer_match

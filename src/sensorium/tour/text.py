@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sensorium.data.pipeline import prepare
+from sensorium.data.prepare.prepare import prepare
 from sensorium.errors import InputError
 from sensorium.reports.blocks import Block, Fact, Facts, Table, Text
 from sensorium.tour.trip import Trip

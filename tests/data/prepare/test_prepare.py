@@ -7,34 +7,16 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from sensorium.data import pipeline
-from sensorium.data.pipeline import prepare
-from sensorium.data.shards import SPLITS, Corpus, TokenShards
+from sensorium.data.prepare import learn, reading, tokens
+from sensorium.data.prepare.prepare import prepare
+from sensorium.data.shards import SPLITS, Corpus
 from sensorium.errors import DataError, InputError
 from sensorium.files import file_hash
-
-ENGLISH = [f"Ship {i} left port {i * 7 % 13}. The captain of ship {i} sang: “{i}!” It was dark." for i in range(120)]
-CHINESE = [f"第{i}只船离开了港口。船长唱着歌：“{i}！”天黑了。" for i in range(120)]
-TEXTS = [*ENGLISH, *CHINESE]
-
-
-def jsonl(path: Path, texts: Iterable[str]) -> Path:
-    path.write_text("".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts), encoding="utf-8")
-    return path
-
-
-def files(folder: Path) -> dict[str, str]:
-    return {str(p.relative_to(folder)): file_hash(p) for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def texts_of(corpus: Corpus, split: str) -> list[str]:
-    shards: TokenShards = getattr(corpus, split)
-    return [corpus.tokenizer.decode(shards.document(i)) for i in range(len(shards))]
+from tests.data.prepare.texts import CHINESE, ENGLISH, TEXTS, files, jsonl, texts_of
 
 
 @pytest.mark.parametrize("spec", ["bpe:400", "wordpiece:150", None])
@@ -42,7 +24,7 @@ def test_preparing_twice_gives_the_same_bytes(tmp_path: Path, spec: str | None) 
     source = jsonl(tmp_path / "a.jsonl", TEXTS)
     for name in ("one", "two"):
         prepare(source, out=tmp_path / name, tokenizer=spec)
-    code = "import sys; from sensorium.data.pipeline import prepare; prepare(sys.argv[1], out=sys.argv[2], tokenizer="
+    code = "import sys, sensorium; sensorium.prepare(sys.argv[1], out=sys.argv[2], tokenizer="
     environment = {**os.environ, "PYTHONHASHSEED": "7", "RAYON_NUM_THREADS": "3"}
     command = [sys.executable, "-c", f"{code}{spec!r})", str(source), str(tmp_path / "three")]
     subprocess.run(command, check=True, env=environment)
@@ -98,19 +80,46 @@ def test_both_splits_hold_something_where_two_documents_are_there(
 
 def test_how_much_is_held_at_a_time_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = jsonl(tmp_path / "a.jsonl", TEXTS)
-    prepare(source, out=tmp_path / "whole", tokenizer="bpe:400")
-    monkeypatch.setattr(pipeline, "_BATCH", 100)
-    prepare(source, out=tmp_path / "pieces", tokenizer="bpe:400")
+    prepare(source, out=tmp_path / "whole", tokenizer="bpe:400", keep_keys=False)
+    monkeypatch.setattr(reading, "BATCH", 100)
+    monkeypatch.setattr(tokens, "_HELD", 30)
+    prepare(source, out=tmp_path / "pieces", tokenizer="bpe:400", keep_keys=False)
     assert files(tmp_path / "whole") == files(tmp_path / "pieces")
 
 
-def test_a_tokenizer_learns_from_a_share_of_a_large_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    texts = [text if i % 4 == 0 else f"ⓧ{i}ⓧ" * 20 for i, text in enumerate(ENGLISH)]
-    monkeypatch.setattr(pipeline, "_LEARNED_FROM", sum(map(len, texts)) // 3)
-    source = jsonl(tmp_path / "a.jsonl", texts)
-    corpus = prepare(source, out=tmp_path / "c", tokenizer="unigram:64", validation=0.0)
-    assert corpus.manifest["splits"]["train"]["documents"] == 120
-    assert "ⓧ" not in "".join(corpus.tokenizer.backend.get_vocab())
+def test_a_tokenizer_learns_from_a_share_of_each_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [*(f"{text} {i}" for i in range(9) for text in ENGLISH), *CHINESE[:9]]
+    monkeypatch.setattr(learn, "LEARNED_FROM", 40_000)
+    learned: list[str] = []
+
+    def spy(staged: learn.Staged, shares: dict[str, float]) -> list[str]:
+        learned.extend(real(staged, shares))
+        return learned
+
+    real = learn.texts
+    monkeypatch.setattr("sensorium.data.prepare.finish.texts", spy)
+    prepare(jsonl(tmp_path / "a.jsonl", texts), out=tmp_path / "c", tokenizer="bpe:270", validation=0.0)
+    assert set(CHINESE[:9]) <= set(learned) < set(texts)
+    assert sum(len(text) * (1 if text.isascii() or "Ship" in text else 8) for text in learned) == pytest.approx(
+        40_000, rel=0.15
+    )
+
+
+def test_the_shares_of_languages_fill_the_limit_and_favour_the_small() -> None:
+    sizes = {"en": 1_000_000, "zh": 10_000, "fr": 100}
+    taken = learn.shares(sizes, 100_000.0)
+    assert sum(sizes[language] * taken[language] for language in sizes) == pytest.approx(100_000)
+    assert taken["fr"] == 1.0
+    assert taken["zh"] / taken["en"] == pytest.approx(100**0.3)
+    assert learn.shares(sizes, 1e9) == dict.fromkeys(sizes, 1.0)
+
+
+def test_what_is_dear_to_learn_from_weighs_more() -> None:
+    sizes = learn.Sizes({"en": 1_000_000, "zh": 1_000_000}, {"en": 1_000_000, "zh": 8_000_000})
+    taken = learn.shares_within(sizes, 900_000)
+    assert taken["en"] == pytest.approx(0.1)
+    assert taken["zh"] == pytest.approx(0.1)
+    assert learn.shares_within(sizes, 9_000_000) == {"en": 1.0, "zh": 1.0}
 
 
 def test_duplicates_and_blanks_are_dropped_and_counted(tmp_path: Path) -> None:
@@ -188,4 +197,4 @@ def test_a_file_whose_name_is_not_utf8_is_read_and_named(tmp_path: Path) -> None
     Path(os.fsdecode(os.fsencode(tmp_path / "in") + b"/n\xff.txt")).write_text(" ".join(ENGLISH), encoding="utf-8")
     corpus = prepare(tmp_path / "in", out=tmp_path / "out")
     assert json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8")) == corpus.manifest
-    assert os.fsencode(corpus.manifest["input"]["files"][0]["path"]) == b"n\xff.txt"
+    assert os.fsencode(corpus.manifest["input"]["files"][0]["path"]) == b"in/n\xff.txt"

@@ -9,7 +9,7 @@ HELD = 1 << 22
 """Characters that are held before they are written."""
 
 
-class Stage:
+class HeldRows:
     """A file of rows of texts, written once and read as often as need be.
 
     Args:

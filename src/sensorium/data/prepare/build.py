@@ -1,0 +1,174 @@
+"""Plain arguments to a list of stages: what `prepare` does where a user gives no list of their own.
+
+The order is that of cost and of sense: texts are repaired before anything looks at them, private data is masked before
+anything of a text can be shown in a report, cheap filters come before dear ones, and documents are compared when only
+those are left that are worth it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sensorium.data.cleaning.text import Clean, UnicodeForm
+from sensorium.data.dedup.exact import SameDocuments
+from sensorium.data.language import SCRIPTS
+from sensorium.data.prepare.basic import InScripts, Length
+from sensorium.data.stages import Comparer, Stage
+from sensorium.errors import InputError, unknown
+from sensorium.files import StrPath
+
+if TYPE_CHECKING:
+    from sensorium.data.quality.together import WordFilter
+
+QUALITY = ("gopher", "c4", "fineweb")
+"""Published sets of rules, in the order in which they are applied."""
+KEYS = "keys"
+"""The folder of a corpus that holds what later runs compare with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What a user asks for in plain words; see `prepare`."""
+
+    form: UnicodeForm = "NFC"
+    min_characters: int = 1
+    languages: tuple[str, ...] | None = None
+    identify: bool = False
+    quality: tuple[str, ...] = ()
+    mask: tuple[str, ...] = ()
+    paragraphs: bool = False
+    near: bool = False
+    decontaminate: tuple[str, ...] = ()
+    stop_words: bool = False
+
+
+def built(choices: Choices) -> list[Stage]:
+    """The stages for some choices.
+
+    Raises:
+        InputError: a set of rules or a language is not known.
+    """
+    for name in choices.quality:
+        if name not in QUALITY:
+            raise InputError(unknown("set of quality rules", name, QUALITY), fix="Leave --quality out to keep all")
+    stages: list[Stage] = [Clean(form=choices.form)]
+    if choices.mask:
+        from sensorium.data.cleaning.mask import Mask
+
+        stages.append(Mask(kinds=choices.mask))
+    stages.append(Length(min_characters=choices.min_characters))
+    stages += _languages(choices)
+    stages += _quality(choices.quality)
+    stages.append(SameDocuments())
+    if choices.paragraphs:
+        from sensorium.data.dedup.parts import SameLines, SameParagraphs
+
+        # The rules of C4 take blank lines out, so that a line is what a paragraph was.
+        as_lines = SameLines(shortest=SameParagraphs.shortest, name=SameParagraphs.name)
+        stages.append(as_lines if "c4" in choices.quality else SameParagraphs())
+    if choices.near:
+        from sensorium.data.dedup.near import NearDuplicates
+
+        stages.append(NearDuplicates())
+    if choices.decontaminate:
+        from sensorium.data.dedup.contaminated import Decontaminate
+
+        stages.append(Decontaminate(against=tuple(map(Path, choices.decontaminate))))
+    if choices.stop_words:
+        from sensorium.data.stopwords import StopWords
+
+        stages.append(StopWords())
+    return stages
+
+
+def _languages(choices: Choices) -> list[Stage]:
+    """By a model that tells languages, or by scripts."""
+    if choices.identify:
+        from sensorium.data.identify import Identify, OfLanguages
+
+        told: list[Stage] = [Identify()]
+        return [*told, OfLanguages(choices.languages)] if choices.languages else told
+    for language in choices.languages or ():
+        if language not in SCRIPTS:
+            raise InputError(
+                unknown("language", language, SCRIPTS), fix="Leave --languages out to keep all, or add --identify"
+            )
+    return [InScripts(languages=choices.languages)] if choices.languages else []
+
+
+def _quality(names: Sequence[str]) -> list[Stage]:
+    """What edits lines, then all filters as one stage, which looks at the words of each document once."""
+    stages: list[Stage] = []
+    filters: list[WordFilter] = []
+    for name in QUALITY:
+        if name not in names:
+            continue
+        if name == "gopher":
+            from sensorium.data.quality.gopher import Gopher
+
+            filters.append(Gopher())
+        elif name == "c4":
+            from sensorium.data.quality.c4 import C4Documents, C4Lines
+
+            stages.append(C4Lines())
+            filters.append(C4Documents())
+        else:
+            from sensorium.data.quality.fineweb import FineWeb
+
+            filters.append(FineWeb())
+    if filters:
+        from sensorium.data.quality.together import Together
+
+        stages.append(Together(tuple(filters)))
+    return stages
+
+
+def after(stages: Sequence[Stage], corpora: Sequence[StrPath]) -> list[Stage]:
+    """The stages, with each comparer told what earlier corpora hold.
+
+    Args:
+        stages: the pipeline.
+        corpora: folders that `prepare` made, with their keys kept.
+
+    Raises:
+        InputError: a corpus has no keys of a comparer, or the comparer cannot be told.
+    """
+    from sensorium.data.prepare.chain import named
+
+    if not corpora:
+        return list(stages)
+    return [
+        _comparing(step.stage, step.name, corpora) if isinstance(step.stage, Comparer) else step.stage
+        for step in named(stages)
+    ]
+
+
+def _comparing(stage: Any, name: str, corpora: Sequence[StrPath]) -> Any:
+    if not is_dataclass(stage) or isinstance(stage, type) or "against" not in {field.name for field in fields(stage)}:
+        raise InputError(
+            f"the stage {name!r} cannot compare with an earlier corpus", fix="Leave it out, or leave --against out"
+        )
+    earlier: tuple[Path, ...] = vars(stage)["against"]
+    return replace(stage, against=(*earlier, *_keys(name, corpora)))
+
+
+def _keys(name: str, corpora: Sequence[StrPath]) -> list[Path]:
+    found = []
+    for corpus in map(Path, corpora):
+        folder = corpus / KEYS / folder_of(name)
+        if not folder.is_dir():
+            raise InputError(
+                f"the corpus has no keys of the stage {name!r}",
+                where=str(corpus),
+                fix="Name a corpus that was prepared with the same stages and with its keys kept",
+            )
+        found += sorted(folder.glob("*.arrow"))
+    return found
+
+
+def folder_of(name: str) -> str:
+    """A stage's name as that of a folder."""
+    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
