@@ -1,10 +1,10 @@
 """How well a language model that was given eyes captions pictures that it has not seen.
 
-    python -m benchmarks.caption_quality --minutes 8 [--vision FOLDER] [--align-minutes 5] [--work FOLDER]
+    python -m benchmarks.caption_quality --minutes 60 --align-minutes 25 [--vision FOLDER] [--work FOLDER]
 
 SmolLM2-135M gets eyes by `sensorium give-eyes` from emoji, people, stamps and clip art (`data_captions.py`): a tower
 of pictures that `sensorium align` made of the same training pictures and captions (or one that is given), frozen, and
-a resampler of four tokens a picture, with LoRA in the language model. Against it stand the caption of the training
+a projector (LLaVA-1.5), with LoRA in the language model. Against it stand the caption of the training
 picture that is nearest by the tower's own vector (what the tower knows, without a language model), and the training
 caption of the most usual words. No caption of the test was learned from. Scores of a caption are chrF (Popović 2015)
 and CIDEr; intervals are of a paired bootstrap over pictures. What was trained is kept in the work folder.
@@ -34,8 +34,8 @@ ALIGN = [
     "text.context=24", "augment=light", "batch.rows=256", "run.epochs=1000", "run.held_out=0.03",
 ]  # fmt: skip
 EYES = [
-    "eyes.projector=resampler", "eyes.queries=4", "eyes.heads=9", "eyes.language=lora", "eyes.rank=16", "eyes.alpha=32",
-    "batch.tokens=512", "batch.seq_len=40", "optim.lr=1e-3", "run.epochs=1000", "run.held_out=0.03",
+    "eyes.language=lora", "eyes.rank=16", "eyes.alpha=32",
+    "batch.tokens=768", "batch.seq_len=48", "optim.lr=1e-3", "run.epochs=1000", "run.held_out=0.03",
     "run.eval_every=100", "run.save_every=200",
 ]  # fmt: skip
 Scores = NDArray[np.float64]
