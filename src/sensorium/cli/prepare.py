@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -61,6 +64,19 @@ def prepare(
             help="Private data to mask, of email, url, ip, phone, id, card, iban, ssn.", rich_help_panel=_FILTERS
         ),
     ] = None,
+    tidy: Annotated[
+        str | None,
+        typer.Option(
+            help="Tidy texts of entities, width, repeats, boilerplate: --tidy entities,width.",
+            rich_help_panel=_FILTERS,
+        ),
+    ] = None,
+    chinese: Annotated[
+        str | None,
+        typer.Option(
+            help="Bring Chinese to one script: simplified, traditional, taiwan or hongkong.", rich_help_panel=_FILTERS
+        ),
+    ] = None,
     stop_words: Annotated[
         bool,
         typer.Option(
@@ -95,7 +111,7 @@ def prepare(
     ] = None,
     ray: Annotated[
         str | None,
-        typer.Option(help="Work on a Ray cluster: auto, or its address.", rich_help_panel=_RUN),
+        typer.Option(help="Work on a Ray cluster: auto, local, or HOST:PORT.", rich_help_panel=_RUN),
     ] = None,
     keep_text: Annotated[
         bool, typer.Option("--keep-text", help="Keep the documents too, as Parquet.", rich_help_panel=_RUN)
@@ -177,6 +193,8 @@ def prepare(
         "min_characters": min_characters,
         "quality": _listed(quality) or None,
         "mask": _listed(mask) or None,
+        "tidy": _listed(tidy) or None,
+        "chinese": chinese,
         "stop_words": stop_words or None,
         "paragraphs": paragraphs or None,
         "near": near or None,
@@ -229,23 +247,26 @@ def _of_texts(inputs: list[str], out: Path, options: dict[str, Any]) -> dict[str
     from sensorium.data.prepare.prepare import prepare as run
     from sensorium.data.prepare.work import place_of
 
-    options["executor"] = _on_ray(options.pop("ray", None))
-    options["workers"] = _workers(options.get("workers"))
+    given, address = options.pop("workers", None), options.pop("ray", None)
     try:
-        return run(inputs, **options).manifest
+        with _on_ray(address, given) as executor:
+            return run(inputs, **options, workers=_workers(given), executor=executor).manifest
     except KeyboardInterrupt:
         if place_of(out)[0].exists():
             typer.echo("cut off; the same command goes on where this one stopped", err=True)
         raise
 
 
-def _on_ray(address: str | None) -> Executor | None:
+@contextmanager
+def _on_ray(address: str | None, workers: int | None) -> Iterator[Executor | None]:
     """The executor of a cluster, where one is asked for."""
     if address is None:
-        return None
+        yield None
+        return
     from sensorium.data.prepare.ray import Ray
 
-    return Ray(address)
+    with Ray(address, workers=workers) as executor, redirect_stdout(sys.stderr):  # Ray writes its messages to stdout
+        yield executor
 
 
 def _workers(given: int | None) -> int:

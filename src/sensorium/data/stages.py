@@ -2,7 +2,7 @@
 
 Documents travel as Arrow record batches with the columns `text` and `source`, to which a stage may add others. A list
 of stages is the pipeline: its order is the order of the list, and anything that has one of the three shapes below may
-stand in it, a user's own class included. Stages are plain values: they are pickled to the processes that run them, and
+stand in it, a user's own class included. Stages are plain values: they are sent to the processes that run them, and
 their `repr` is part of what tells one run from another.
 
 * A `Mapper` changes documents.

@@ -120,7 +120,7 @@ def _check_tokens(corpus: Corpus, first: Corpus) -> None:
         raise InputError(
             f"has another tokenizer than {first.folder}",
             where=str(corpus.folder),
-            fix=f"Prepare it with that one: sensorium prepare FILES --tokenizer {first.folder} --out CORPUS",
+            fix=f"Prepare it again, by `sensorium prepare` with --tokenizer {first.folder}",
         )
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from sensorium.data.prepare.chain import StageError
 
@@ -23,7 +24,7 @@ class ArrowWriter:
 
     def __init__(self, path: Path, *, packed: bool = True) -> None:
         self._path, self._packed = path, packed
-        self._part = path.with_name(f"{path.stem}.{os.getpid()}.part.arrow")
+        self._part = path.with_name(f"{path.stem}.{uuid4().hex}.part.arrow")
         self._writer: Any = None
         self._schema: Any = None
 

@@ -23,7 +23,10 @@ from sensorium.files import StrPath
 if TYPE_CHECKING:
     from sensorium.data.quality.together import WordFilter
 
-QUALITY = ("gopher", "c4", "fineweb")
+TIDY = ("entities", "width", "repeats", "boilerplate")
+"""What texts are tidied of if it is asked for: HTML entities, full-width letters, lines that are repeated, menus and
+notices of web pages."""
+QUALITY = ("gopher", "fineweb", "c4")
 """Published sets of rules, in the order in which they are applied."""
 KEYS = "keys"
 """The folder of a corpus that holds what later runs compare with."""
@@ -39,6 +42,8 @@ class Choices:
     identify: bool = False
     quality: tuple[str, ...] = ()
     mask: tuple[str, ...] = ()
+    tidy: tuple[str, ...] = ()
+    chinese: str | None = None
     paragraphs: bool = False
     near: bool = False
     decontaminate: tuple[str, ...] = ()
@@ -54,7 +59,7 @@ def built(choices: Choices) -> list[Stage]:
     for name in choices.quality:
         if name not in QUALITY:
             raise InputError(unknown("set of quality rules", name, QUALITY), fix="Leave --quality out to keep all")
-    stages: list[Stage] = [Clean(form=choices.form)]
+    stages = _cleaned(choices)
     if choices.mask:
         from sensorium.data.cleaning.mask import Mask
 
@@ -84,6 +89,31 @@ def built(choices: Choices) -> list[Stage]:
     return stages
 
 
+def _cleaned(choices: Choices) -> list[Stage]:
+    """What repairs and tidies texts."""
+    for name in choices.tidy:
+        if name not in TIDY:
+            raise InputError(unknown("way to tidy", name, TIDY), fix=f"Use some of {', '.join(TIDY)}")
+    stages: list[Stage] = [Clean(form=choices.form, entities="entities" in choices.tidy)]
+    if "width" in choices.tidy:
+        from sensorium.data.cleaning.width import Width
+
+        stages.append(Width())
+    if choices.chinese:
+        from sensorium.data.cleaning.chinese import Chinese
+
+        stages.append(Chinese(to=choices.chinese))
+    if "repeats" in choices.tidy:
+        from sensorium.data.cleaning.lines import RepeatedLines
+
+        stages.append(RepeatedLines())
+    if "boilerplate" in choices.tidy:
+        from sensorium.data.cleaning.lines import Boilerplate
+
+        stages.append(Boilerplate())
+    return stages
+
+
 def _languages(choices: Choices) -> list[Stage]:
     """By a model that tells languages, or by scripts."""
     if choices.identify:
@@ -100,29 +130,26 @@ def _languages(choices: Choices) -> list[Stage]:
 
 
 def _quality(names: Sequence[str]) -> list[Stage]:
-    """What edits lines, then all filters as one stage, which looks at the words of each document once."""
+    """Filters of whole documents first, as one stage, which looks at the words of each once. C4 comes last: its edit of
+    lines takes blank ones out, which the others count paragraphs by."""
     stages: list[Stage] = []
     filters: list[WordFilter] = []
-    for name in QUALITY:
-        if name not in names:
-            continue
-        if name == "gopher":
-            from sensorium.data.quality.gopher import Gopher
+    if "gopher" in names:
+        from sensorium.data.quality.gopher import Gopher
 
-            filters.append(Gopher())
-        elif name == "c4":
-            from sensorium.data.quality.c4 import C4Documents, C4Lines
+        filters.append(Gopher())
+    if "fineweb" in names:
+        from sensorium.data.quality.fineweb import FineWeb
 
-            stages.append(C4Lines())
-            filters.append(C4Documents())
-        else:
-            from sensorium.data.quality.fineweb import FineWeb
-
-            filters.append(FineWeb())
+        filters.append(FineWeb())
     if filters:
         from sensorium.data.quality.together import Together
 
         stages.append(Together(tuple(filters)))
+    if "c4" in names:
+        from sensorium.data.quality.c4 import C4Documents, C4Lines
+
+        stages += [C4Lines(), C4Documents()]
     return stages
 
 

@@ -86,7 +86,7 @@ class Engine:
         """Do a step for each unit that it is not yet done for.
 
         Raises:
-            DataError: in strict mode, a unit killed its process twice.
+            DataError: in strict mode, a unit killed its process twice; what a unit left is not seen.
         """
         folder = self.work.step(step.name)
         waiting = [unit for unit in units if not (folder / f"{unit.number:05}.json").exists()]
@@ -99,6 +99,12 @@ class Engine:
             for executor, tasks in ((Here(), streamed), (self.executor, others)):
                 for number in self._until_done(step, executor, tasks, folder):
                     advance(sizes[number], "")
+        if unseen := [unit for unit in units if not (folder / f"{unit.number:05}.json").exists()]:
+            raise DataError(
+                f"what {len(unseen)} of {len(units)} finished units left is not seen here",
+                where=str(folder),
+                fix="All machines must see the folder alike, without delay: see the guide on clusters",
+            )
 
     def _until_done(self, step: Step, executor: Executor, tasks: Sequence[Task], folder: Path) -> Iterator[int]:
         while tasks:

@@ -44,6 +44,8 @@ def prepare(
     identify: bool = False,
     quality: Sequence[str] = (),
     mask: Sequence[str] = (),
+    tidy: Sequence[str] = (),
+    chinese: str | None = None,
     paragraphs: bool = False,
     near: bool = False,
     decontaminate: Sequence[StrPath] = (),
@@ -79,6 +81,9 @@ def prepare(
         identify: tell each document's language by a model.
         quality: published sets of rules to filter by, of "gopher", "c4" and "fineweb".
         mask: kinds of private data to mask, such as "email" and "phone".
+        tidy: what else texts are tidied of: "entities" (of HTML), "width" (full-width letters), "repeats" (lines that
+            stand there again), "boilerplate" (menus and notices of web pages).
+        chinese: the script that Chinese is brought to: "simplified", "traditional", "taiwan" or "hongkong".
         paragraphs: take out paragraphs that occurred before.
         near: drop near-duplicates, not only equal documents.
         decontaminate: evaluation sets; documents that share 13-grams with them are dropped.
@@ -117,6 +122,8 @@ def prepare(
         identify=identify,
         quality=tuple(quality),
         mask=tuple(mask),
+        tidy=tuple(tidy),
+        chinese=chinese,
         paragraphs=paragraphs,
         near=near,
         decontaminate=tuple(map(str, decontaminate)),

@@ -1,7 +1,8 @@
 """`prepare` on a Ray cluster: the same functions over the same units, handed out by Ray Data (Moritz et al. 2018).
 
-Only units and words about them travel through Ray. Texts are read from, and left in, folders that all nodes see under
-one path; every node is asked whether it does before anything begins.
+Only units and words about them travel through Ray, between processes of this very run, as everything that Ray sends:
+pickle can run code, so that a cluster is to be trusted like the machine itself. Texts are read from, and left in,
+folders that all nodes see under one path; every node is asked whether it does before anything begins.
 
 Unusual: Ray Data runs a task whose process died again, without end, wherever there is room. That is right where a node
 died, and wrong where the unit kills. So each attempt leaves a mark in the work folder, and one that finds the mark of

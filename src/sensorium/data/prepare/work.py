@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from sensorium.data.prepare.describe import describe
 from sensorium.errors import InputError
@@ -138,16 +139,15 @@ def _begin(work: Work, run: dict[str, Any], out: StrPath, *, force: bool) -> Non
     before = read_whole(work.folder / _RUN)
     if before == run:
         return
-    if before is not None:
-        if not force:
-            raise InputError(
-                f"another run was begun here and not finished; it differs in {_difference(before, run)}",
-                where=str(work.folder),
-                fix="Repeat its command to go on with it, pass --force to begin anew, or choose another --out",
-            )
-        for path in work.folder.iterdir():
-            if path.name != _LOCK:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if before is not None and not force:
+        raise InputError(
+            f"another run was begun here and not finished; it differs in {_difference(before, run)}",
+            where=str(work.folder),
+            fix="Repeat its command to go on with it, pass --force to begin anew, or choose another --out",
+        )
+    for path in work.folder.iterdir():  # of another run, or of one that was being removed
+        if path.name != _LOCK:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     write_json(work.folder / _RUN, run)
 
 
@@ -200,7 +200,7 @@ def whole(path: Path) -> Iterator[Path]:
 
     Unlike `sensorium.files.atomic_file` it does not wait for the disk: what a power cut takes is done again.
     """
-    part = path.with_name(f"{path.stem}.{os.getpid()}.part{path.suffix}")
+    part = path.with_name(f"{path.stem}.{uuid4().hex}.part{path.suffix}")  # two machines may have one process number
     try:
         yield part
         if part.exists():
