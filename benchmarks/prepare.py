@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument(
         "--peer", default=os.environ.get("SENSORIUM_PEER"), help="a Python that has datatrove[io,processing] and spacy"
     )
-    parser.add_argument("--megabytes", type=float, help="of text; all there is, if left out")
+    parser.add_argument("--megabytes", type=float, default=50.0, help="of text; there are 75")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--side", choices=SIDES, help="run this alone, with SOURCE and OUT")

@@ -13,7 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import random
+import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -29,33 +30,43 @@ from benchmarks.common import machine
 
 ASKED = 2e9
 """Bytes that a gigabyte may take with two processes."""
+PART = 17_000_000
+"""Bytes of a file of the doubled sizes: two of them are more than a unit holds."""
 _VOCABULARY = 60_000
 _HAN = [chr(code) for code in range(0x4E00, 0x4E00 + 4000)]
 
 
-def make(path: Path, megabytes: int) -> None:
+def make(path: Path, megabytes: float) -> None:
     """Write the input."""
-    draw, rng = random.Random(0), np.random.default_rng(0)
-    letters = "aaabcdeeeefghiiijklmnooopqrstttuvwxyz"
-    words = ["".join(draw.choices(letters, k=draw.randrange(2, 11))) for _ in range(_VOCABULARY)]
-    kinds = ((words, " ", ". ", 14, 500), (_HAN, "", "。", 18, 2000))
-    weights = [1 / (np.arange(len(known)) + 20) for known, *_ in kinds]
+    draw = np.random.default_rng(0)
+    letters = np.array(list("aaabcdeeeefghiiijklmnooopqrstttuvwxyz"))
+    spelled = ("".join(draw.choice(letters, int(draw.integers(2, 11)))) for _ in range(_VOCABULARY))
+    words, han = np.array(list(spelled), object), np.array(_HAN, object)
+    word_shares = np.cumsum(1 / (np.arange(_VOCABULARY) + 3.0))
+    han_shares = np.cumsum(1 / (np.arange(len(_HAN)) + 20.0))
     earlier: list[str] = []
     with path.open("w", encoding="utf-8") as file:
         size = 0
         while size < megabytes * 1_000_000:
             if earlier and draw.random() < 0.1:
-                line = draw.choice(earlier)
+                line = earlier[int(draw.integers(len(earlier)))]
             else:
-                kind = int(draw.random() < 0.2)
-                known, space, stop, step, count = kinds[kind]
-                ranks = rng.choice(len(known), count, p=weights[kind] / weights[kind].sum())
-                drawn = [known[rank] for rank in ranks.tolist()]
-                sentences = (space.join(drawn[i : i + step]) for i in range(0, count, step))
-                line = json.dumps({"text": stop.join(sentences)}, ensure_ascii=False) + "\n"
+                if draw.random() < 0.2:
+                    drawn = _drawn(draw, han, han_shares, 2000)
+                    text = "".join("".join(drawn[at : at + 18]) + "。" for at in range(0, len(drawn), 18))
+                else:
+                    drawn = _drawn(draw, words, word_shares, 500)
+                    parts = (" ".join(drawn[at : at + 14]) for at in range(0, len(drawn), 14))
+                    text = " ".join(f"{part.capitalize()}." for part in parts)
+                line = json.dumps({"text": text}, ensure_ascii=False) + "\n"
                 earlier = [*earlier[-99:], line]
             size += len(line.encode())
             file.write(line)
+
+
+def _drawn(draw: np.random.Generator, values: np.ndarray, shares: np.ndarray, count: int) -> list[str]:
+    drawn: list[str] = values[np.searchsorted(shares, draw.random(count) * shares[-1])].tolist()
+    return drawn
 
 
 def resident(pid: int) -> list[int]:
@@ -100,8 +111,8 @@ class Measured:
 
 
 def watched(source: Path, workers: int, options: Sequence[str]) -> Measured:
-    """Prepare a file in a folder of its own, and watch."""
-    size = source.stat().st_size
+    """Prepare a file, or the files of a folder, in a folder of its own, and watch."""
+    size = on_disk(source) if source.is_dir() else source.stat().st_size
     with tempfile.TemporaryDirectory() as name:
         command = [sys.executable, "-m", "sensorium.cli.app", "prepare", str(source), "--out", "out"]
         command += ["--workers", str(workers), *options]
@@ -125,26 +136,34 @@ def on_disk(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
         with suppress(OSError):
-            total += path.stat().st_size
+            status = path.lstat()
+            total += status.st_size if stat.S_ISREG(status.st_mode) else 0
     return total
 
 
-def beginning(source: Path, target: Path, megabytes: float) -> Path:
-    """A file of the first lines of another."""
-    left = megabytes * 1e6
-    with source.open("rb") as lines, target.open("wb") as file:
-        for line in lines:
-            if left <= 0:
-                break
-            left -= file.write(line)
-    return target
+def beginning(source: Path, folder: Path, megabytes: float) -> Path:
+    """The first lines of a file, in files of which each is a unit of its own (`prepare.units`), so that two processes
+    share even the smallest input evenly."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    left, number = megabytes * 1e6, 0
+    with source.open("rb") as lines:
+        while left > 0:
+            room = min(left, PART)
+            with (folder / f"part-{number:03}.jsonl").open("wb") as file:
+                while room > 0 and (line := lines.readline()):
+                    room -= file.write(line)
+            left, number = left - PART, number + 1
+    return folder
 
 
 def main() -> None:
     """Make the input; prepare all of it, then beginnings of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=1000)
-    parser.add_argument("--smallest", type=float, default=64.0, help="megabytes of the first of the doubled sizes")
+    parser.add_argument(
+        "--smallest", type=float, default=2 * PART / 1e6, help="megabytes of the first of the doubled sizes"
+    )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("options", nargs="*", help="for `sensorium prepare` instead of --near, after --")
     given = parser.parse_args()
@@ -158,12 +177,12 @@ def main() -> None:
         whole = watched(source, given.workers, options)
         print(whole.row, flush=True)
         # A tokenizer learns from no more than a share of a large input, so that all of these are given one.
-        small = beginning(source, folder / "small.jsonl", 4)
+        small = beginning(source, folder / "small", 4)
         command = [sys.executable, "-m", "sensorium.cli.app", "prepare", str(small), "--out", str(folder / "tokens")]
         subprocess.run(command, check=True, capture_output=True)
         doubled = list[Measured]()
         for times in (1, 2, 4, 8):
-            part = beginning(source, folder / "part.jsonl", times * given.smallest)
+            part = beginning(source, folder / "part", times * given.smallest)
             doubled.append(watched(part, given.workers, [*options, "--tokenizer", str(folder / "tokens")]))
             print(doubled[-1].row, flush=True)
     first, last = doubled[0], doubled[-1]

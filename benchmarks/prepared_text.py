@@ -202,7 +202,7 @@ def compared(work: Path, folder: Path, given: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokens", type=int, default=1_500_000, help="that each model sees")
+    parser.add_argument("--tokens", type=int, default=1_000_000, help="that each model sees")
     parser.add_argument("--seeds", type=int, default=1, help="of models, of each kind of text")
     parser.add_argument("--share", type=float, default=0.5, help="of the files")
     parser.add_argument("--held-out", type=float, default=150.0, help="kilobytes of each clean text")

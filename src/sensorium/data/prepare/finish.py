@@ -22,12 +22,14 @@ from typing import Any
 import numpy as np
 
 from sensorium.data.checks import nothing_usable
+from sensorium.data.fertility import Fertility
 from sensorium.data.prepare import learn
 from sensorium.data.prepare.account import StageAccount, add_ledger, summed
 from sensorium.data.prepare.arrow import read_arrow
 from sensorium.data.prepare.build import KEYS, folder_of
 from sensorium.data.prepare.dropped import DroppedSample
 from sensorium.data.prepare.engine import Engine
+from sensorium.data.prepare.executor import Processes
 from sensorium.data.prepare.learn import Staged, shares_within, sizes, texts
 from sensorium.data.prepare.segment import Segment
 from sensorium.data.prepare.settings import Settings
@@ -93,8 +95,7 @@ def collect(engine: Engine, segments: Sequence[Segment], validation: float, ledg
     accounts = {account.name: account for account in summed(dict.fromkeys(step.name for step in steps), results)}
     for segment in segments:
         if segment.after is not None:
-            decided = engine.work.done(f"decided{segment.number}") or {"counts": {}}
-            accounts[segment.after.name].counts.update(decided["counts"])
+            accounts[segment.after.name].counts.update(engine.decided(segment).get("counts", {}))
     for account in accounts.values():
         ledger.dropped.update(account.dropped)
     last = segments[-1].name
@@ -142,6 +143,8 @@ def tokenised(engine: Engine, left: Left, wanted: Wanted, *, strict: bool, keep_
 def _tokenizer(engine: Engine, staged: Staged, wanted: Wanted, empty: Path) -> Tokenizer:
     if wanted.spec is None:
         return Tokenizer.from_folder(wanted.given or empty)
+    if isinstance(engine.executor, Processes):
+        engine.executor.close()  # others need not hold memory while this process alone works
     with progress(f"training a {wanted.spec} tokenizer", show=engine.show_progress):
         of_languages = shares_within(sizes(staged), learn.LEARNED_FROM)
         return train_tokenizer(lambda: texts(staged, of_languages), wanted.spec, exact=wanted.exact)
@@ -182,7 +185,7 @@ def finish(engine: Engine, segments: Sequence[Segment], settings: Settings, want
     for _, of_unit in left.units:
         scripts.update(of_unit["split"]["scripts"])
     manifest = _manifest(settings, ledger, counted, tokenizer, scripts)
-    write_json(part / "report.json", {**report, "tokenizer": manifest["tokenizer"]})
+    write_json(part / "report.json", {**report, "tokenizer": {**manifest["tokenizer"], **report["tokenizer"]}})
     write_json(part / "timing.json", seconds(engine, segments[0], left, step))
     write_json(part / "manifest.json", manifest)
     engine.work.publish(part)
@@ -229,18 +232,44 @@ def _report(
     stages = [account.to_dict() for account in accounts]
     for stage in stages:
         del stage["seconds"]
-    languages: dict[str, Counter[str]] = {}
-    for told in tokenised:
-        for language, counts in told["languages"].items():
-            languages.setdefault(language, Counter()).update(counts)
+    after = _statistics(engine, segments[-1], "after")
+    languages, fits = _languages(tokenised, after["languages"]["counts"])
     return {
         "stages": stages,
         "before": _statistics(engine, segments[0], "before"),
-        "after": _statistics(engine, segments[-1], "after"),
-        "languages": {language: dict(languages[language]) for language in sorted(languages)},
+        "after": after,
+        "languages": languages,
+        "tokenizer": {"fertility": fits},
+        "clusters": [cluster for segment in segments for cluster in engine.decided(segment).get("clusters", ())],
         "inputs": ledger.files,
         "problems": ledger.problems,
     }
+
+
+def _languages(
+    tokenised: Iterable[Mapping[str, Any]], counted: Mapping[str, Mapping[str, int]]
+) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, Any]]]:
+    """How much there is in each language, and how the tokenizer fits it.
+
+    Args:
+        tokenised: what the units say of their tokens.
+        counted: what the statistics say of each language.
+    """
+    totals: dict[str, Counter[str]] = {}
+    for told in tokenised:
+        for language, counts in told["languages"].items():
+            totals.setdefault(language, Counter()).update(counts)
+    languages, fits = {}, {}
+    for language, total in sorted(totals.items()):
+        words = counted.get(language, {}).get("words", 0)
+        languages[language] = {name: total[name] for name in ("documents", "bytes", "characters", "tokens")}
+        sizes = {name: total[name] for name in ("characters", "bytes", "tokens", "unknown", "fragments")}
+        fits[language] = Fertility(words=words, **sizes).to_dict()
+        if words:
+            languages[language]["words"] = words
+        else:
+            del fits[language]["tokens_per_word"]
+    return languages, fits
 
 
 def _statistics(engine: Engine, segment: Segment, when: str) -> dict[str, Any]:

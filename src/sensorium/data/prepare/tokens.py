@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sensorium.data.fertility import fragments
 from sensorium.data.prepare.account import ledger_dict
 from sensorium.data.prepare.arrow import ArrowWriter, read_arrow
-from sensorium.data.prepare.learn import language_of
-from sensorium.data.prepare.segment import HASH, SCRIPT
+from sensorium.data.prepare.byte_level import by_sentence, token_bytes
+from sensorium.data.prepare.segment import HASH, SCRIPT, language_of
 from sensorium.data.prepare.split import Splitter
 from sensorium.data.prepare.units import Task, mark
 from sensorium.data.prepare.work import whole
@@ -72,7 +73,8 @@ class Tokenise:
         for piece, reason in task.left_out:
             ledger.problem(task.unit.parts[0].path, f"batch {piece + 1} of its documents is left out: {reason}")
         begun = time.perf_counter()
-        tokenizer, first, languages = _tokenizer(self.tokenizer, self.version), 0, _Languages()
+        tokenizer, of_bytes, lengths = _tokenizer(self.tokenizer, self.version)
+        first, languages = 0, _Languages(tokenizer.unk_id, of_bytes)
         left_out = {piece for piece, _ in task.left_out}
         with ExitStack() as stack:
             tokens = stack.enter_context(ArrowWriter(self.path(unit, ".arrow")))
@@ -83,7 +85,7 @@ class Tokenise:
                 first += batch.num_rows
                 if piece in left_out:
                     continue
-                encoded = encode(batch.column(TEXT).to_pylist(), tokenizer)
+                encoded = encode(batch.column(TEXT).to_pylist(), tokenizer, lengths)
                 languages.add(batch, encoded)
                 tokens.write(encoded.batch(held))
                 if kept is not None:
@@ -132,23 +134,40 @@ class Encoded:
         )
 
 
-def encode(texts: Sequence[str], tokenizer: Tokenizer) -> Encoded:
-    """Cut documents into sentences and tokenise those."""
+def encode(texts: Sequence[str], tokenizer: Tokenizer, lengths: NDArray[np.int64] | None = None) -> Encoded:
+    """Cut documents into sentences and tokenise those.
+
+    Args:
+        texts: the documents.
+        tokenizer: of their tokens.
+        lengths: bytes of each token, where `byte_level.token_bytes` knows them: documents are then tokenised whole,
+            with the same tokens.
+    """
     dtype = token_dtype(tokenizer.vocab_size)
-    flat, lengths, counts = list[NDArray[Any]](), list[NDArray[np.int64]](), list[int]()
+    flat, of_pieces, counts = list[NDArray[Any]](), list[NDArray[np.int64]](), list[int]()
     for some in _slices(texts):
         pieces = [sentences(text) for text in some]
-        ids = tokenizer.encode_raw([piece for document in pieces for piece in document])
-        lengths.append(np.fromiter(map(len, ids), np.int64, len(ids)))
-        flat.append(np.fromiter(chain.from_iterable(ids), dtype, int(lengths[-1].sum())))
         counts += map(len, pieces)
-    of_pieces = np.concatenate(lengths) if lengths else np.zeros(0, np.int64)
+        if lengths is None:
+            ids = tokenizer.encode_raw(list(chain.from_iterable(pieces)))
+            of_pieces.append(np.fromiter(map(len, ids), np.int64, len(ids)))
+        else:
+            ids = tokenizer.encode_raw(some)
+            for place, document in enumerate(pieces):
+                found = by_sentence(ids[place], document, lengths)
+                if found is None:
+                    alone = tokenizer.encode_raw(document)
+                    ids[place] = list(chain.from_iterable(alone))
+                    found = np.fromiter(map(len, alone), np.int64, len(alone))
+                of_pieces.append(found)
+        flat.append(np.fromiter(chain.from_iterable(ids), dtype, sum(map(len, ids))))
+    tokens = np.concatenate(of_pieces) if of_pieces else np.zeros(0, np.int64)
     ends = np.cumsum([0, *counts])
-    spoken = of_pieces > 0
+    spoken = tokens > 0
     return Encoded(
         np.concatenate(flat) if flat else np.zeros(0, dtype),
-        np.diff(_sums(of_pieces)[ends]),
-        of_pieces[spoken],
+        np.diff(_sums(tokens)[ends]),
+        tokens[spoken],
         np.diff(_sums(spoken)[ends]),
         np.fromiter((len(text.encode()) for text in texts), np.int64, len(texts)),
     )
@@ -177,15 +196,23 @@ def _lists(values: NDArray[Any], lengths: NDArray[np.int64]) -> pa.LargeListArra
 
 
 @lru_cache(maxsize=1)
-def _tokenizer(folder: str, version: str) -> Tokenizer:
-    return Tokenizer.from_folder(folder)
+def _tokenizer(folder: str, version: str) -> tuple[Tokenizer, NDArray[np.bool_], NDArray[np.int64] | None]:
+    """The tokenizer, which of its tokens are some bytes of a character, and how many bytes each is if that is known."""
+    tokenizer = Tokenizer.from_folder(folder)
+    return tokenizer, fragments(tokenizer), token_bytes(tokenizer)
 
 
 class _Languages:
-    """Documents, bytes, characters and tokens of each language."""
+    """Documents, bytes, characters and tokens of each language, and tokens that do not stand for whole characters.
 
-    def __init__(self) -> None:
+    Args:
+        unknown: the token that stands for what the vocabulary cannot write, if there is one.
+        of_bytes: of each token, whether it is some bytes of a character.
+    """
+
+    def __init__(self, unknown: int | None, of_bytes: NDArray[np.bool_]) -> None:
         self.counts: dict[str, dict[str, int]] = {}
+        self._unknown, self._of_bytes = -1 if unknown is None else unknown, of_bytes
 
     def add(self, batch: pa.RecordBatch, encoded: Encoded) -> None:
         import pyarrow.compute as pc
@@ -197,11 +224,18 @@ class _Languages:
             "bytes": encoded.n_bytes,
             "characters": characters,
             "tokens": encoded.documents,
+            "unknown": _of_documents(encoded, encoded.tokens == self._unknown),
+            "fragments": _of_documents(encoded, self._of_bytes[encoded.tokens]),
         }
         for what, values in measures.items():
             for name, total in zip(names.tolist(), np.bincount(codes, values, len(names)).tolist(), strict=True):
                 of = self.counts.setdefault(name, dict.fromkeys(measures, 0))
                 of[what] += int(total)
+
+
+def _of_documents(encoded: Encoded, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How many of some tokens each document has."""
+    return np.diff(_sums(chosen)[_sums(encoded.documents)])
 
 
 class _Kept:
