@@ -25,7 +25,7 @@ def tensors(batch=2, heads=4, kv_heads=4, queries=7, keys=7, head_dim=8, seed=0)
         draw(batch, heads, queries, head_dim),
         draw(batch, kv_heads, keys, head_dim),
         draw(batch, kv_heads, keys, head_dim),
-   )
+    )
 
 
 def right_padded(batch=2, keys=7):
@@ -50,16 +50,16 @@ CASES = {
     "documents and their sources": (
         dict(batch=1, keys=9, kv_heads=2),
         MaskSpec(causal=False, lengths=(3, 1, 3), key_lengths=(2, 5, 2)),
-   ),
+    ),
     "documents, one with nothing to read": (
         dict(batch=1, keys=9, kv_heads=2),
         MaskSpec(causal=False, lengths=(3, 1, 3), key_lengths=(2, 0, 7)),
-   ),
+    ),
     "decoding step": (dict(queries=1), MaskSpec(causal=True, q_offset=6)),
     "decoding step, padding": (
         dict(queries=1, kv_heads=2),
         MaskSpec(causal=True, q_offset=6, key_valid=right_padded().flip(1)),
-   ),
+    ),
     "decoding step, window": (dict(queries=1, kv_heads=2), MaskSpec(causal=True, window=3, q_offset=6)),
     "several new tokens after a cache": (dict(queries=3), MaskSpec(causal=True, q_offset=4)),
     "cross lengths": (dict(queries=3), MaskSpec(causal=False)),

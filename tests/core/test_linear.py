@@ -41,7 +41,7 @@ def test_a_large_product_without_gradients_equals_one_with_them(shape: tuple[int
     with torch.inference_mode():
         torch.testing.assert_close(
             linear(strided, weight, offset), strided @ weight.T + (offset if bias else 0), **CLOSE
-       )
+        )
 
 
 def test_autocast_decides_the_precision_of_a_large_product() -> None:

@@ -38,6 +38,7 @@ def report(raw: Path, fits: dict[str, Any]) -> dict[str, Any]:
     texts = [*ENGLISH, *CHINESE, "short", "short"]
     codes, sources = ["en"] * 20 + ["zh"] * 30 + ["en"] * 2, [f"{raw}/{number:02}.txt" for number in range(52)]
     batch = documents(texts, sources).append_column("language", pa.array(codes))
+    batch = batch.append_column("file", pa.array([f"raw/{number:02}.txt" for number in range(52)]))
     batch = batch.append_column("licence", pa.array(["CC0"] * 50 + [None] * 2))
     before, after = Statistics.of(batch), Statistics.of(batch.slice(0, 50))
     languages = before.to_dict()["languages"]["counts"]

@@ -76,7 +76,7 @@ def test_the_page_shows_every_part_and_escapes_what_it_shows(folder: Path) -> No
     reader = Reader(html)
     assert [section.title for section in page(CorpusReport.open(folder)).sections] == [
         "What became of the documents", "What was dropped, and why", "Languages and scripts", "Lengths",
-        "Commonest words", "Near-duplicates", "Repaired and masked", "The tokenizer", "Sources and licences",
+        "Commonest words", "Near-duplicates", "What the stages counted", "The tokenizer", "Sources and licences",
         "What could not be read", "Settings",
     ]  # fmt: skip
     text = reader.text

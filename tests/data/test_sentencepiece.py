@@ -175,7 +175,7 @@ def test_a_message_is_read_as_it_was_written() -> None:
             if isinstance(value, int)
             else varint(number << 3 | 2) + varint(len(value)) + value
             for number, value in fields
-       )
+        )
 
     values = st.one_of(st.integers(0, 2**64 - 1), st.binary(max_size=300))
 

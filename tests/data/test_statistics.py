@@ -124,7 +124,7 @@ def test_a_mere_summary_cannot_be_added_to() -> None:
 
 def test_everything_is_counted() -> None:
     batch = batch_of(
-        [("Don't go.", "a:1", "en", 0.5), ("今天好", "b/c.txt", "zh", 1.0), ("", "a!b/c.txt:2#1", "en", 0.75)]
+        [("Don't go.", "a.zip!x:1", "en", 0.5), ("今天好", "b/c.txt", "zh", 1.0), ("", "a.zip!b/c.txt:2#1", "en", 0.75)]
     )
     batch = batch.append_column("tokens", pa.array([4, 3, 0]))
     batch = batch.append_column("licence", pa.array(["CC0", None, "CC0"]))
@@ -134,8 +134,16 @@ def test_everything_is_counted() -> None:
     assert found.lengths.counts == {0: 1, 3: 1, 6: 1}
     assert found.token_lengths.counts == {0: 1, 3: 1, 4: 1}
     assert found.languages.counts == {"en": (2, 9, 9, 2, 4, 1250), "zh": (1, 9, 3, 3, 3, 1000)}
-    assert found.files.counts == {"a": (2, 9), "b/c.txt": (1, 9)}
+    assert found.files.counts == {"a.zip": (2, 9), "b/c.txt": (1, 9)}
     assert found.licences.counts == {"CC0": (2, 9), "": (1, 9)}
+
+
+def test_files_are_told_by_their_column_or_from_the_sources() -> None:
+    sources = ["Hey! You:1.txt:7", "x/b.TAR.gz!c.zip!d.csv:2#3", "https://e.org/a!b:80"]
+    batch = documents(["a"] * 3, sources)
+    assert list(Statistics.of(batch).files.counts) == ["Hey! You:1.txt", "https://e.org/a!b", "x/b.TAR.gz"]
+    told = batch.append_column("file", pa.array(["crawl.warc"] * 3))
+    assert Statistics.of(told).files.counts == {"crawl.warc": (3, 3)}
 
 
 def test_nothing_is_counted_of_nothing() -> None:

@@ -193,8 +193,8 @@ def test_an_index_that_points_outside_the_folder_is_refused(sharded: Path, escap
         sharded / INDEX,
         lambda index: index["weight_map"].update(
             {name: target for name, file in index["weight_map"].items() if file == first.name}
-       ),
-   )
+        ),
+    )
     refused(sharded, f"outside the folder: {target!r}")
 
 
@@ -238,7 +238,7 @@ def test_all_that_does_not_fit_is_told_at_once(folder: Path) -> None:
 
 def test_a_long_list_is_cut_and_counted(folder: Path) -> None:
     rewrite(folder, lambda tensors: [tensors.pop(name) for name in list(tensors) if ".layers.1." in name])
-    refused(folder, r"missing (model\.layers\.1\.[\w.]+,){7}model\.layers\.1\.[\w.]+ and 1 more")
+    refused(folder, r"missing (model\.layers\.1\.[\w.]+, ){7}model\.layers\.1\.[\w.]+ and 1 more")
 
 
 def test_fewer_layers_than_the_weights_hold_are_not_passed_over(folder: Path) -> None:

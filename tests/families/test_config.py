@@ -41,14 +41,14 @@ REQUIRED = {
     "bert": (
         "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act",
         "max_position_embeddings", "type_vocab_size", "layer_norm_eps",
-   ),
+    ),
     "gpt2": (
         "vocab_size", "n_embd", "n_layer", "n_head", "n_positions", "layer_norm_epsilon", "activation_function",
-   ),
+    ),
     "llama": (
         "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act",
         "rms_norm_eps", "max_position_embeddings",
-   ),
+    ),
     "mistral": ("sliding_window",),
     "qwen3": ("head_dim",),
 }  # fmt: skip
@@ -243,7 +243,7 @@ def test_any_value_of_any_setting_is_refused_or_runs(
     plain = st.one_of(
         st.none(), st.booleans(), st.integers(), st.integers(0, 100), st.floats(), st.text(max_size=5),
         st.sampled_from(["default", "llama3", "yarn", "linear", "gelu", "sliding_attention"]),
-   )  # fmt: skip
+    )  # fmt: skip
     keys = st.sampled_from(["rope_type", "rope_theta", "factor", "original_max_position_embeddings", "beta_fast"])
     values = st.one_of(plain, st.lists(plain, max_size=2), st.dictionaries(keys, plain, max_size=4))
 

@@ -46,14 +46,14 @@ REQUIRED = {
     "roberta": (
         "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act",
         "max_position_embeddings", "type_vocab_size", "layer_norm_eps", "pad_token_id",
-   ),
+    ),
     "distilbert": (
         "vocab_size", "dim", "n_layers", "n_heads", "hidden_dim", "activation", "max_position_embeddings",
-   ),
+    ),
     "modernbert": (
         "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
         "hidden_activation", "max_position_embeddings", "norm_eps", "local_attention",
-   ),
+    ),
 }  # fmt: skip
 IDS = torch.randint(5, 50, (2, 9), generator=torch.Generator().manual_seed(0))
 
@@ -198,7 +198,7 @@ def test_any_value_of_any_setting_is_refused_or_runs(family: str, written: Calla
     plain = st.one_of(
         st.none(), st.booleans(), st.integers(), st.integers(0, 100), st.floats(), st.text(max_size=5),
         st.sampled_from(["default", "yarn", "gelu", "sliding_attention", "mean"]),
-   )  # fmt: skip
+    )  # fmt: skip
     keys = st.sampled_from(["full_attention", "sliding_attention", "rope_theta", "0", "1", "2"])
     values = st.one_of(plain, st.lists(plain, max_size=3), st.dictionaries(keys, plain, max_size=3))
 

@@ -44,7 +44,7 @@ MODELS: dict[str, SenseModelConfig | AlignedConfig] = {
     "vit": vit.sized(**IMAGE, labels=("cat", "dog")),
     "clip": clip.sized(
         image=clip.image_tower(**IMAGE, projection=6), text=clip.text_tower(**TEXT, projection=6, eos_id=7)
-   ),
+    ),
     "siglip": siglip.sized(image=siglip.image_tower(**IMAGE), text=siglip.text_tower(**TEXT, projection=16)),
     "dual": dual.sized(image=vit.sized(**IMAGE, pooler=True).tower, text=bert_text(), projection=6),
 }

@@ -32,7 +32,7 @@ def test_the_temperature_of_classes_is_scipys_optimum(sharpness: float, seed: in
     found = fit_temperature(softmax(logits), targets, problem="classification")
     best = minimize_scalar(
         lambda t: log_loss(targets, softmax(logits / t)), bounds=(COLDEST, HOTTEST), method="bounded"
-   )
+    )
     assert found == pytest.approx(best.x, rel=1e-3)
     assert np.allclose(apply_temperature(softmax(logits), found, problem="classification"), softmax(logits / found))
 

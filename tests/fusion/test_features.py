@@ -118,7 +118,7 @@ def test_a_missing_and_a_foreign_modality_are_named() -> None:
     features["vidoe"] = features.pop("audio")
     with pytest.raises(
         CapabilityError, match=r"without 'audio' and with the unknown 'vidoe'.*'audio', 'image', 'text'"
-   ):
+    ):
         fusion(features)
 
 

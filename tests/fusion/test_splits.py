@@ -83,7 +83,7 @@ def test_labels_get_their_share_of_every_part() -> None:
         counts = Counter(labels[part])
         assert [counts[name] for name in ("cat", "dog", "newt")] == pytest.approx(
             [700 * share, 290 * share, 10 * share], abs=1
-       )
+        )
 
 
 def test_a_label_of_one_row_is_trained_on() -> None:

@@ -109,7 +109,7 @@ def test_all_exchanges_of_few_rows_are_scipys_exact_test() -> None:
         first, second = rng.normal(size=10) + 0.5, rng.normal(size=10)
         expected = stats.permutation_test(
             (first, second), lambda a, b: np.mean(a - b), permutation_type="samples", n_resamples=np.inf
-       )
+        )
         assert permutation_test(first, second) == pytest.approx(expected.pvalue)
 
 

@@ -114,7 +114,7 @@ def test_openai_penalties(
 def test_the_order_is_that_of_stock_generate() -> None:
     sampling = Sampling(
         temperature=0.7, top_k=5, top_p=0.9, min_p=0.1, repetition_penalty=1.2, presence_penalty=1, frequency_penalty=1
-   )
+    )
     names = [type(transform).__name__ for transform in sampling.transforms()]
     assert names == [
         "RepetitionPenalty", "PresencePenalty", "FrequencyPenalty", "Temperature", "TopK", "TopP", "MinP",
@@ -165,7 +165,7 @@ def test_values_out_of_range_are_refused(options: dict[str, float]) -> None:
     ],
 )
 def test_values_of_another_type_are_refused(options: dict[str, Any], untyped: None) -> None:
-    with pytest.raises(InputError, match=f"{next(iter(options))}=.* is not a (whole)?number"):
+    with pytest.raises(InputError, match=f"{next(iter(options))}=.* is not a (whole )?number"):
         Sampling(**options)
 
 

@@ -24,7 +24,7 @@ def test_settings_of_generation_come_before_those_of_the_model(tmp_path) -> None
     assert facts == Seq2SeqFacts(
         start=7, eos_ids=frozenset({2}), pad_id=7, forced_eos=2, suppressed=(7, 9), beams=3, length_penalty=0.6,
         early_stopping="never", max_length=512, languages=("en", "zh"),
-   )  # fmt: skip
+    )  # fmt: skip
 
 
 def test_t5_tells_its_tasks() -> None:

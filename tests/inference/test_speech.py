@@ -47,7 +47,7 @@ def stock(model: Any, sounds: torch.Tensor, *, timestamps: bool, beams: int, **o
     out = model.generate(
         sounds, task="transcribe", return_timestamps=timestamps, num_beams=beams, max_new_tokens=TOKENS,
         force_unique_generate_call=True, **options,
-   )  # fmt: skip
+    )  # fmt: skip
     begin = 3 if timestamps else 4
     rows = [row[begin:] if row[0] == START else row for row in out.tolist()]
     return [row[: row.index(EOS)] if EOS in row else row for row in rows]
@@ -97,7 +97,7 @@ def test_text_before_the_prompt_is_gone_on_from(pair) -> None:
     out = model.generate(
         sounds, language="en", task="transcribe", prompt_ids=torch.tensor(before), max_new_tokens=TOKENS,
         force_unique_generate_call=True,
-   )[0].tolist()  # fmt: skip
+    )[0].tolist()  # fmt: skip
     given = torch.cat((torch.tensor([before]), prompts(engine, ["en"], timestamps=False)), 1)
     rules = SpeechRules.of(engine.facts, timestamps=False)
     written = write(engine, engine.hear(sounds), given, len(before), search(engine), rules)[0]
@@ -127,7 +127,7 @@ TEXT = st.integers(0, EOS - 1)
 @given(
     rows=st.integers(0, 6).flatmap(
         lambda length: st.lists(st.lists(TIMES | TEXT, min_size=length, max_size=length), min_size=1, max_size=4)
-   ),
+    ),
     latest=st.none() | st.integers(0, 30),
     seed=st.integers(0, 1000),
     louder=st.sampled_from([-3.0, 0.0, 3.0]),
@@ -135,7 +135,7 @@ TEXT = st.integers(0, EOS - 1)
 def test_the_rules_for_times_are_those_of_stock(rows, latest, seed, louder) -> None:
     facts = SimpleNamespace(
         no_timestamps_token_id=NO_TIMES, eos_token_id=EOS, bos_token_id=EOS, max_initial_timestamp_index=latest
-   )
+    )
     tokens = torch.tensor(rows, dtype=torch.long).view(len(rows), -1)
     logits = torch.randn(len(rows), VOCAB, generator=torch.Generator().manual_seed(seed))
     logits[:, ZERO:] += louder
@@ -171,7 +171,7 @@ def test_weights_that_are_no_numbers_are_an_error(pair) -> None:
         write(
             engine, engine.hear(mels(1)), torch.tensor([[START]]), 0, search(engine),
             SpeechRules.of(engine.facts, timestamps=False),
-       )  # fmt: skip
+        )  # fmt: skip
 
 
 def test_a_folder_is_opened_by_what_it_holds(pair) -> None:

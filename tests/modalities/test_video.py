@@ -54,7 +54,7 @@ def test_a_variable_frame_rate_is_sampled_by_time(suffix: str, tmp_path: Path) -
     assert shown(read_video(path, frames=4)) == [5, 6, 6, 9]
     torch.testing.assert_close(
         read_video(path, frames=4).times, torch.tensor([0.05, 1.0, 1.0, 2.02]), atol=2e-3, rtol=0
-   )
+    )
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])

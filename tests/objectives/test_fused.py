@@ -26,8 +26,8 @@ def model(level: str = "feature", *, outputs: int = 3, dropout: float = 0.0) -> 
         FusedConfig(
             modalities=tuple(ModalityConfig(name=name, encoder=encoder, width=8) for name in ("b.x", "a")),
             outputs=outputs, level=level, fusion=FusionConfig(kind="concat", dim=8, dropout=0.0), dropout=dropout,
-       )  # type: ignore[arg-type]
-   )  # fmt: skip
+        )  # type: ignore[arg-type]
+    )  # fmt: skip
 
 
 def batch(rows: int = 6, *, outputs: int = 3, gone: float = 0.3, seed: int = 0) -> FusedBatch:

@@ -286,12 +286,12 @@ def test_subtitles_have_a_cue_for_each_segment() -> None:
         Segment(0.0, 1.5, "Hello <there> & you", (), -0.1, 0.0),
         Segment(3600.25, 3601.0, "one\n\ntwo", (), -0.1, 0.0),
         Segment(3601.0, 3602.0, "", (), -0.1, 0.0),
-   )
+    )
     found = Transcription("", segments, "en", 3602.0)
     assert srt(found) == (
         "1\n00:00:00,000 --> 00:00:01,500\nHello <there> & you\n\n2\n01:00:00,250 --> 01:00:01,000\none\ntwo\n"
-   )
+    )
     assert vtt(found) == (
         "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\nHello &lt;there&gt; &amp; you\n\n"
         "01:00:00.250 --> 01:00:01.000\none\ntwo\n"
-   )
+    )

@@ -102,15 +102,15 @@ def test_columns_of_another_sense_are_told(tmp_path: Path) -> None:
     assert not any("learned from" in note for note in run(table, tmp_path / "other", steps=1, kind="audio").notes)
 
 
-def test_rows_that_hold_half_a_character_are_counted(tmp_path: Path) -> None:
+def test_half_a_character_is_repaired(tmp_path: Path) -> None:
     coloured_squares(tmp_path, count=4)
     rows = [{"photo": f"{number}.png", "caption": f"number {number}"} for number in range(4)]
     rows += [{"photo": "0.png", "caption": "a \ud800 b"}, {"photo": "\ud800.png", "caption": "c"}]
     table = tmp_path / "pairs.jsonl"
     table.write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = read_sense_table(table)
-    assert len(found) == 4
-    assert any(note.startswith("2 rows could not be used") for note in found.notes)
+    assert len(found) == 6
+    assert [column.cells[-2:] for column in found.columns] == [("0.png", "\ufffd.png"), ("a \ufffd b", "c")]
 
 
 def test_force_leaves_a_model_whose_successor_cannot_be_made(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def _show(report: CorpusReport) -> None:
     for one in report.problems[:_LISTED]:
         typer.echo(f"unreadable: {_plain(str(one.get('where')))}: {_plain(str(one.get('reason')))}")
     if report.has_samples:
-        typer.echo(f"what was dropped: sensorium corpus dropped {report.folder}")
+        typer.echo(f"what was dropped is shown by sensorium corpus dropped {report.folder}")
 
 
 def _language(code: str, counts: Any, whole: int, fertility: Any) -> list[str]:

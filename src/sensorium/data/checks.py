@@ -52,5 +52,5 @@ def nothing_usable(ledger: Ledger, what: str, fix: str) -> DataError:
     reasons = [f"{count} {reason}" for reason, count in ledger.dropped.items()]
     if ledger.problems:
         first = ledger.problems[0]
-        reasons.append(f"{ledger.counts['problems']} unreadable, first {first['where']}: {first['reason']}")
+        reasons.append(f"{ledger.counts['problems']} unreadable, first {first['where']}: {first['reason'].rstrip('.')}")
     return DataError(f"no usable {what} ({'; '.join(reasons) or 'the input is empty'})", fix=fix)

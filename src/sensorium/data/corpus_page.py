@@ -47,7 +47,7 @@ def _page(report: CorpusReport) -> Page:
         "Lengths": _lengths(report),
         "Commonest words": _ngrams(report),
         "Near-duplicates": _clusters(report),
-        "Repaired and masked": _counts(report),
+        "What the stages counted": _counts(report),
         "The tokenizer": _tokenizer(report),
         "Sources and licences": _sources(report),
         "What could not be read": _problems(report),
@@ -188,7 +188,7 @@ def _languages(report: CorpusReport) -> list[Block]:
 
 def _language_row(code: str, counts: Mapping[str, int], whole: int, before: Mapping[str, int], read: int) -> list[str]:
     documents, length = counts.get("documents", 0), counts.get("bytes", 0)
-    certain = share(counts.get("permille", 0), 1000 * documents) if "permille" in counts else _UNKNOWN
+    certain = share(counts["permille"], 1000 * documents) if counts.get("permille") else _UNKNOWN
     shares = [share(length, whole), share(before.get("bytes", 0), read)]
     sizes = [compact(counts[what]) if counts.get(what) else _UNKNOWN for what in ("words", "tokens")]
     return [code or "unknown", f"{documents:,}", size(length), *shares, *sizes, certain]
@@ -252,11 +252,13 @@ def _clusters(report: CorpusReport) -> list[Block]:
         [
             f"{int(cluster.get('size', 0)):,}",
             str(cluster.get("kept", "")),
-            "\n".join(map(str, cluster.get("examples", ()))),
+            ", ".join(map(str, cluster.get("examples", ()))),
         ]
         for cluster in report.clusters[:_LISTED]
     ]
-    return [Table(["documents", "kept", "others"], rows, numeric=(0,), caption="The largest clusters.")]
+    found = sum(stage.counts.get("clusters", 0) for stage in report.stages)
+    caption = f"The largest of {found:,} clusters." if found else "The largest clusters."
+    return [Table(["documents", "kept", "some of the others"], rows, numeric=(0,), caption=caption)]
 
 
 def _counts(report: CorpusReport) -> list[Block]:
@@ -289,9 +291,11 @@ def _sources(report: CorpusReport) -> list[Block]:
         blocks.append(
             _ranking("Licences, by text", {name or "not stated": one["bytes"] for name, one in licences.items()}, size)
         )
-    left = _counts_of(report.after, "files")
+    left, whole = _counts_of(report.after, "files"), int((report.after.get("files") or {}).get("parts") or 0)
+    if not left.keys() <= {_path(file) for file in report.inputs}:
+        whole = 0  # a stage has lost the column of the files
     rows = [
-        _input_row(file, left)
+        _input_row(file, left, whole)
         for file in sorted(report.inputs, key=lambda file: -int(file.get("bytes") or 0))[:_LISTED]
     ]
     if rows:
@@ -303,14 +307,19 @@ def _sources(report: CorpusReport) -> list[Block]:
     return blocks
 
 
-def _input_row(file: Mapping[str, Any], left: Mapping[str, Mapping[str, int]]) -> list[str]:
-    path = str(file.get("path") or file.get("name") or "")
-    # Inputs are named from the folder that was given, sources from where the command ran.
-    found = [one["documents"] for name, one in left.items() if path and f"/{name}".endswith(f"/{path}")]
-    documents = sum(found) if found else file.get("documents")
+def _path(file: Mapping[str, Any]) -> str:
+    """What an input is called, as documents tell it."""
+    return str(file.get("path") or file.get("name") or "").encode("utf-8", "backslashreplace").decode()
+
+
+def _input_row(file: Mapping[str, Any], left: Mapping[str, Mapping[str, int]], whole: int) -> list[str]:
+    """A file, and how much of it is left: nothing, if names of so many parts are counted whole and it is not there."""
+    path = _path(file)
+    known = left.get(path) or ({"documents": 0} if path.count("/") < whole else {})
+    documents = known.get("documents", file.get("documents"))
     length = size(file["bytes"]) if file.get("bytes") is not None else _UNKNOWN
-    known = [str(file.get(what) or _UNKNOWN) for what in ("licence", "encoding")]
-    return [path, length, _UNKNOWN if documents is None else f"{documents:,}", *known]
+    told = [str(file.get(what) or _UNKNOWN) for what in ("licence", "encoding")]
+    return [path, length, _UNKNOWN if documents is None else f"{documents:,}", *told]
 
 
 def _problems(report: CorpusReport) -> list[Block]:

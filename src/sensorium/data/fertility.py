@@ -88,9 +88,9 @@ def _of_language(tokenizer: Tokenizer, texts: Sequence[str]) -> Fertility:
         for ids in tokenizer.encode_raw(batch):
             found += np.bincount(np.asarray(ids, np.int64), minlength=len(found))
     unknown = 0 if tokenizer.unk_id is None else int(found[tokenizer.unk_id])
-    fragments = int(found[_fragments(tokenizer, np.flatnonzero(found))].sum())
+    in_bytes = int(found[fragments(tokenizer)].sum())
     return Fertility(
-        words=words, characters=characters, bytes=size, tokens=int(found.sum()), unknown=unknown, fragments=fragments
+        words=words, characters=characters, bytes=size, tokens=int(found.sum()), unknown=unknown, fragments=in_bytes
     )
 
 
@@ -106,12 +106,13 @@ def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _fragments(tokenizer: Tokenizer, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Those of some tokens that are bytes: named so, or not to be decoded alone."""
-    texts = tokenizer.backend.decode_batch([[id] for id in ids.tolist()], skip_special_tokens=False)
-    tokens = [tokenizer.token(id) for id in ids.tolist()]
+def fragments(tokenizer: Tokenizer) -> NDArray[np.bool_]:
+    """Of each token whether it is some bytes of a character: named so, or not to be decoded alone."""
+    ids = range(tokenizer.vocab_size)
+    texts = tokenizer.backend.decode_batch([[id] for id in ids], skip_special_tokens=False)
+    tokens = map(tokenizer.token, ids)
     found = [
         _BYTE.fullmatch(token) is not None or (_UNDECODED in text and _UNDECODED not in token)
         for token, text in zip(tokens, texts, strict=True)
     ]
-    return ids[np.asarray(found, np.bool_)]
+    return np.asarray(found, np.bool_)

@@ -27,14 +27,15 @@ from sensorium.errors import DataError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LANGUAGE, CONFIDENCE, TOKENS, LICENCE = "language", "confidence", "tokens", "licence"
+LANGUAGE, CONFIDENCE, TOKENS, LICENCE, FILE = "language", "confidence", "tokens", "licence", "file"
 """Columns that a batch may have besides the text and its source."""
 OF_LANGUAGES = ("documents", "bytes", "characters", "words", "tokens", "permille")
 """What is counted of each language; the last is the sum of the confidences, in thousandths."""
 OF_FILES = OF_LICENCES = ("documents", "bytes")
 _LISTED = 30
-_WITHIN = r"(?:!.*)?(?::\d+)?(?:#\d+)?$"
-"""What stands in a source behind the file: a member of an archive, a row, a part of a text."""
+_WITHIN = r"(?i)(\.(?:zip|tar|tgz|tbz2|txz|tzst|gz|zst|xz|bz2))!.*$"
+_BEHIND = r"(?::\d+)?(?:#\d+)?$"
+"""What stands in a source behind the file: a member of an archive; a row, a part of a text."""
 EDGES = tuple(sorted({round(10 ** (fifth / 5)) for fifth in range(51)}))
 """Where the bins of lengths begin: 1, 2, 3, 4, 6, 10, 16, 25, 40, 63, 100, ... (five a decade)."""
 
@@ -106,7 +107,7 @@ class Statistics:
 
         Args:
             batch: a record batch with the columns `text` and `source`, and perhaps `language`, `confidence` (0 to 1),
-                `tokens` (how many a document has) and `licence`.
+                `tokens` (how many a document has), `licence` and `file` (else the source tells the file).
             level: n-grams are counted in one piece of text in 2^level, or fewer.
             capacity: distinct n-grams to hold.
         """
@@ -120,7 +121,6 @@ class Statistics:
         tokens = _whole(batch.column(TOKENS)) if TOKENS in columns else None
         sure = _whole(batch.column(CONFIDENCE), times=1000) if CONFIDENCE in columns else 1000 * one
         of_language = (one, size, length, words, one * 0 if tokens is None else tokens, sure)
-        files = pc.replace_substring_regex(batch.column(SOURCE), _WITHIN, "", max_replacements=1)
         return cls(
             documents=len(size),
             characters=int(characters.documents[-1]),
@@ -130,7 +130,7 @@ class Statistics:
             lengths=Lengths.of(length),
             token_lengths=Lengths() if tokens is None else Lengths.of(tokens),
             languages=Tally.of(batch.column(LANGUAGE), of_language) if LANGUAGE in columns else Tally(),
-            files=Tally.of(files, (one, size)),
+            files=Tally.of(_files(batch), (one, size)),
             licences=Tally.of(batch.column(LICENCE), (one, size)) if LICENCE in columns else Tally(),
             ngrams=NgramSample.of(characters, batch.column(SOURCE), level=level, capacity=capacity),
         )
@@ -201,6 +201,16 @@ class Statistics:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"these are no whole statistics: {error!r}", fix="Count them again") from error
+
+
+def _files(batch: pa.RecordBatch) -> pa.Array:
+    """The file of each document."""
+    import pyarrow.compute as pc
+
+    if FILE in batch.schema.names:
+        return batch.column(FILE)
+    archives = pc.replace_substring_regex(batch.column(SOURCE), _WITHIN, r"\1")
+    return pc.replace_substring_regex(archives, _BEHIND, "", max_replacements=1)
 
 
 def _whole(values: pa.Array, times: int = 1) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import fsspec
@@ -76,6 +77,14 @@ def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
     names = names_of(list_files(both), both)
     assert len(set(names)) == 3
     assert "books/b/1.txt" in names
+
+
+def test_many_files_of_one_name_are_named_in_linear_time() -> None:
+    files = [Path(f"{number}/{name}.txt") for number in range(10_000) for name in ("page", f"page{number}")]
+    begun = time.process_time()
+    names = names_of(files, files)
+    assert time.process_time() - begun < 2  # quadratic, it takes minutes
+    assert names == [str(file) if file.stem == "page" else file.name for file in files]
 
 
 def test_a_file_that_changes_while_it_is_read_gives_nothing(tmp_path: Path) -> None:

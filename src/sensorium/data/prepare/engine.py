@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from sensorium.data.prepare.chain import Named, named
+from sensorium.data.prepare.clusters import largest
 from sensorium.data.prepare.executor import Executor, Here, Lost
 from sensorium.data.prepare.reading import Reading
 from sensorium.data.prepare.segment import Segment
@@ -141,6 +142,10 @@ class Engine:
             if told is not None:
                 yield unit, told
 
+    def decided(self, segment: Segment) -> dict[str, Any]:
+        """What the comparer behind a segment found, if there is one: `counts`, and the largest `clusters`."""
+        return self.work.done(f"decided{segment.number}") or {}
+
     def _leave_out_split_files(self, segment: Segment) -> None:
         """Where a span of a file could not be used, use no other of its spans either."""
         while True:
@@ -167,13 +172,15 @@ class Engine:
         part.mkdir()
         scratch.mkdir()
         keys = [self.work.folder / segment.name / f"{number}.keys.arrow" for number in numbers]
+        decided = [part / f"{number}.arrow" for number in numbers]
         counts: dict[str, int] = {}
         with progress(f"comparing for {step.name}", show=self.show_progress):
             if keys:
-                counts = dict(step.stage.decide(keys, [part / f"{number}.arrow" for number in numbers], scratch))
+                counts = dict(step.stage.decide(keys, decided, scratch))
+        clusters = largest(keys, decided)
         shutil.rmtree(scratch, ignore_errors=True)
         part.rename(folder)
-        self.work.finish(f"decided{segment.number}", {"name": step.name, "counts": counts})
+        self.work.finish(f"decided{segment.number}", {"name": step.name, "counts": counts, "clusters": clusters})
 
 
 def _without_files(unit: Unit, failed: Mapping[str, str]) -> Task:

@@ -18,6 +18,7 @@ from sensorium.data.reading.listing import list_files, names_of
 from sensorium.data.reading.places import STANDARD_INPUT, Place, Remote, UnreadableError
 from sensorium.data.sample import Ledger, Sample
 from sensorium.data.stages import documents
+from sensorium.data.statistics import FILE
 from sensorium.files import StrPath
 
 if TYPE_CHECKING:
@@ -110,22 +111,24 @@ def batches(task: Task, reading: Reading, ledger: Ledger, marker: Path) -> Itera
         DataError: in strict mode, any unusable file or row.
     """
     left_out = {piece for piece, _ in task.left_out}
-    held, size = list[Sample](), 0
+    held, files, size = list[Sample](), list[str](), 0
     for piece, part in enumerate(task.unit.parts):
         if piece in left_out:
             continue
         mark(marker, piece)
+        file = _written(part.name or part.path)
         for sample in _documents(piece, part, reading, ledger):
             held.append(sample)
+            files.append(file)
             size += len(sample.text) + _ROW
             if size >= BATCH or len(held) >= ROWS:
-                yield _batch(held, ledger)
-                held, size = [], 0
+                yield _batch(held, files, ledger)
+                held, files, size = [], [], 0
         if task.careful and held:
-            yield _batch(held, ledger)
-            held, size = [], 0
+            yield _batch(held, files, ledger)
+            held, files, size = [], [], 0
     if held:
-        yield _batch(held, ledger)
+        yield _batch(held, files, ledger)
 
 
 def _documents(piece: int, part: Part, reading: Reading, ledger: Ledger) -> Iterator[Sample]:
@@ -148,13 +151,18 @@ def _documents(piece: int, part: Part, reading: Reading, ledger: Ledger) -> Iter
         raise PieceError(piece, "the file changed while it was read")
 
 
-def _batch(samples: Sequence[Sample], ledger: Ledger) -> pa.RecordBatch:
-    """A batch, with what the files say of the documents besides."""
+def _batch(samples: Sequence[Sample], files: Sequence[str], ledger: Ledger) -> pa.RecordBatch:
+    """A batch, with the file of each document, as the manifest names it, and what that says of it besides."""
     import pyarrow as pa
 
     ledger.count("documents", len(samples))
-    sources = [sample.source.encode("utf-8", "backslashreplace").decode() for sample in samples]
-    batch = documents([sample.text for sample in samples], sources)
+    batch = documents([sample.text for sample in samples], [_written(sample.source) for sample in samples])
+    batch = batch.append_column(FILE, pa.array(files, pa.string()))
     for name in TOLD:
         batch = batch.append_column(name, pa.array([sample.meta.get(name) for sample in samples], pa.string()))
     return batch
+
+
+def _written(name: str) -> str:
+    """A name that may be no Unicode, as Unicode."""
+    return name.encode("utf-8", "backslashreplace").decode()

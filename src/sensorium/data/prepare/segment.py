@@ -30,7 +30,7 @@ from sensorium.data.prepare.units import Task, Unit, mark
 from sensorium.data.prepare.work import whole
 from sensorium.data.sample import Ledger
 from sensorium.data.stages import TEXT, with_column
-from sensorium.data.statistics import Statistics
+from sensorium.data.statistics import CONFIDENCE, LANGUAGE, Statistics
 from sensorium.files import write_json
 
 if TYPE_CHECKING:
@@ -38,9 +38,8 @@ if TYPE_CHECKING:
 
 HASH = "sensorium_hash"
 """The column of the hashes that choose the split."""
-LANGUAGE = "language"
-"""The column of the languages, where a stage has told them."""
 SCRIPT = "sensorium_script"
+"""The column of the script that most of a document is written in."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ class Segment:
                 else:
                     hashed = _hashed(left, self.seed)
                     split.add(hashed)
-                    after = after.add(left)
+                    after = after.add(_told_languages(hashed))
                     staged.write(hashed)
         sample = books.dropped.table()
         if sample.num_rows:
@@ -182,6 +181,21 @@ def _hashed(batch: pa.RecordBatch, seed: int) -> pa.RecordBatch:
     hashes = [xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"), seed=seed) for text in texts]
     batch = with_column(batch, HASH, pa.array(hashes, pa.uint64()))
     return with_column(batch, SCRIPT, pa.array(map(_script, texts), pa.string()))
+
+
+def language_of(batch: pa.RecordBatch) -> list[str]:
+    """The language of each document, or its script where no stage has told languages."""
+    names = batch.column(LANGUAGE if LANGUAGE in batch.schema.names else SCRIPT).to_pylist()
+    return [name or "other" for name in names]
+
+
+def _told_languages(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with the languages as `language_of` tells them; a script is no language that anything is sure of."""
+    import pyarrow as pa
+
+    if LANGUAGE not in batch.schema.names:
+        batch = with_column(batch, CONFIDENCE, pa.array([0.0] * batch.num_rows, pa.float32()))
+    return with_column(batch, LANGUAGE, pa.array(language_of(batch), pa.string()))
 
 
 def _script(text: str) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sensorium.data.reading.formats import kind_of, readable
@@ -64,20 +65,21 @@ def names_of(files: Sequence[Place], inputs: Sequence[StrPath]) -> list[str]:
         files: as `list_files` gives them.
         inputs: as they were given to it.
     """
-    roots = [Path(given) for given in inputs if not is_url(given) and Path(given).is_dir()]
+    paths = [Path(given) for given in inputs if not is_url(given)]
+    roots = {path: path.absolute().name for path in paths if path.is_dir()}
     names = [_name(file, roots) for file in files]
-    twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
-    return [str(file) if name in twice else name for name, file in zip(names, files, strict=True)]
+    counts = Counter(names)
+    return [str(file) if counts[name] > 1 else name for name, file in zip(names, files, strict=True)]
 
 
-def _name(file: Place, roots: Sequence[Path]) -> str:
+def _name(file: Place, roots: Mapping[Path, str]) -> str:
+    """A file's path from the innermost of some folders, with that one's name."""
     if isinstance(file, Remote):
         return file.url
-    above = [root for root in roots if file.is_relative_to(root)]
-    if not above:
+    root = next((folder for folder in file.parents if folder in roots), None)
+    if root is None:
         return file.name
-    root = max(above, key=lambda path: len(path.parts))
-    return (Path(root.absolute().name) / file.relative_to(root)).as_posix()
+    return (Path(roots[root]) / file.relative_to(root)).as_posix()
 
 
 def hidden(path: Path, root: Path) -> bool:
