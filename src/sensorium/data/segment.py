@@ -95,13 +95,13 @@ def _ends(text: str, start: int, match: re.Match[str], *, ordinals: bool) -> boo
     """Does this full stop end a sentence, or an abbreviation?"""
     marks = text[match.start() : match.end()]
     follows = _STARTS_SENTENCE.match(text, match.end()) is not None
-    if marks[0] != "." or marks.startswith(".."):
+    if not follows or marks[0] != "." or marks.startswith(".."):
         return follows
     word = _last_word(text[max(start, match.start() - 24) : match.start()])
     initial = len(word) == 1 and word.isalpha() and word != "i"
     if word in _TITLES or word in _NEVER_LAST or initial:
         return False
-    return follows and not (ordinals and word.isdecimal() and len(word) <= 2)
+    return not (ordinals and word.isdecimal() and len(word) <= 2)
 
 
 def _last_word(text: str) -> str:

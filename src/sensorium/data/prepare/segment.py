@@ -88,7 +88,8 @@ class Segment:
     def _once(self, task: Task) -> None:
         ledger, books, last = Ledger(strict=self.reading.strict), Books(), self.after is None
         failed = self.reading.tell(ledger, task) if self.number == 0 else _tell_left_out(ledger, task)
-        before = after = Statistics.empty(self.expected)
+        # Of what is read fewer n-grams will do: they show what is repeated, not what is rare.
+        before, after = Statistics.empty(4 * self.expected), Statistics.empty(self.expected)
         split = _Split()
         rows = 0
         for suffix in (".arrow", ".keys.arrow", ".dropped.arrow"):
@@ -199,8 +200,8 @@ def _told_languages(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _script(text: str) -> str:
-    """`script`, of which plain English, the commonest case, needs no count."""
-    head = text[:20_000]
+    """`script` of the first letters, of which plain English, the commonest case, needs no count."""
+    head = text[:2_000]
     if head.isascii():
         return "latin" if any(map(str.isalpha, head)) else "other"
     return script(head)
