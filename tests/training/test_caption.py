@@ -185,7 +185,7 @@ def test_pictures_that_cannot_be_read_are_counted(parts: Path, tmp_path: Path) -
     assert (run.folder / "config.json").is_file()
 
 
-def test_rows_that_lead_out_of_the_folder_are_left_out_and_half_a_character_is_repaired(parts: Path, tmp_path: Path) -> None:
+def test_rows_that_lead_out_of_the_folder_are_left_out_half_characters_repaired(parts: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "out.png").write_bytes((parts / "squares" / "0-0.png").read_bytes())
     table, ledger = tmp_path / "in" / "pairs.jsonl", Ledger()
