@@ -153,7 +153,7 @@ def test_prepare_refuses_a_pipe_of(stdin: bytes, phrase: str) -> None:
         (["texts", "--out", "empty.txt"], "empty.txt: already exists"),
         (["texts", "--out", "paper.doc/new"], "a file stands where a folder would have to be"),
         (["texts", "--out", "texts/new"], "the output folder lies inside an input folder"),
-        (["texts", "--out", "texts", "--force"], "the output folder lies inside an input folder"),
+        (["texts", "--out", "texts", "--force"], "the output would replace the input texts"),
         (["texts/0.txt", "--out", "texts", "--force"], "the output would replace the input texts/0.txt"),
         (["texts/0.txt", "--out", "texts/0.txt", "--force"], "the output would replace the input texts/0.txt"),
         (["texts", "--out", ".", "--force"], "the output would replace the input texts"),

@@ -188,6 +188,10 @@ def test_a_long_document_is_cut_and_nothing_is_lost(name: str) -> None:
     assert max(map(len, kept)) <= MAX_DOCUMENT
 
 
+LONG = TEXT * (20_000_000 // len(TEXT))
+"""What takes so long to read that another thread has its turn."""
+
+
 @contextmanager
 def growing(path: Path) -> Iterator[None]:
     """The file grows for as long as this lasts."""
@@ -210,7 +214,7 @@ def growing(path: Path) -> Iterator[None]:
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_used() -> None:
-    put("log.txt", TEXT)
+    put("log.txt", LONG)
     put("good.txt", TEXT)
     with growing(Path("log.txt")):
         done = prepared("log.txt", "good.txt", "--json")
@@ -222,7 +226,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_used() -> None:
 
 
 def test_a_file_that_changes_while_it_is_read_ends_a_strict_run() -> None:
-    put("log.txt", TEXT)
+    put("log.txt", LONG)
     with growing(Path("log.txt")):
         done = prepared("log.txt", "--strict")
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)

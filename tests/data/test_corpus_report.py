@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,17 @@ def test_an_older_corpus_shows_what_its_manifest_tells(older: Path) -> None:
     assert "duplicate" in page(found).html()
     with pytest.raises(InputError, match=r"no dropped\.parquet"):
         found.dropped()
+
+
+def test_problems_are_counted_beyond_those_that_are_listed(older: Path) -> None:
+    found = CorpusReport.open(older)
+    listed = [{"where": f"{number}.txt", "reason": "not text"} for number in range(60)]
+    counted = {**found.manifest, "input": {**found.manifest["input"], "counts": {"problems": 12_345}}}
+    html = page(replace(found, manifest=counted, problems=listed)).html()
+    assert "Files or rows: 12,345; the first 50" in html
+    assert "49.txt" in html
+    assert "50.txt" not in html
+    assert "Files or rows: 1<" in page(replace(found, problems=listed[:1])).html()
 
 
 def test_a_corpus_of_pairs_has_a_page_too(tmp_path: Path) -> None:

@@ -33,12 +33,12 @@ def check_places(inputs: Sequence[StrPath], out: Path) -> None:
     place = out.resolve()
     for given in map(Path, inputs):
         source = given.resolve()
+        if given.exists() and source.is_relative_to(place):
+            raise InputError(f"the output would replace the input {given}", where=str(out), fix="Choose another --out")
         if given.is_dir() and place.is_relative_to(source):
             raise InputError(
                 "the output folder lies inside an input folder", where=str(out), fix="Choose another --out"
             )
-        if given.exists() and source.is_relative_to(place):
-            raise InputError(f"the output would replace the input {given}", where=str(out), fix="Choose another --out")
 
 
 def nothing_usable(ledger: Ledger, what: str, fix: str) -> DataError:

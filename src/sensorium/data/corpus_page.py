@@ -324,7 +324,11 @@ def _input_row(file: Mapping[str, Any], left: Mapping[str, Mapping[str, int]], w
 
 def _problems(report: CorpusReport) -> list[Block]:
     rows = [[str(one.get("where", "")), str(one.get("reason", ""))] for one in report.problems[:_LISTED]]
-    return [Table(["where", "what"], rows, caption=f"Files or rows: {len(report.problems):,}")] if rows else []
+    # The list ends at some length; the count does not.
+    counted = int((report.manifest["input"].get("counts") or {}).get("problems") or 0)
+    found = max(counted, len(report.problems))
+    caption = f"Files or rows: {found:,}" + (f"; the first {len(rows)}" if found > len(rows) else "")
+    return [Table(["where", "what"], rows, caption=caption)] if rows else []
 
 
 def _ranking(title: str, counts: Mapping[str, int], spelled: Callable[[int], str] = compact) -> Ranking:

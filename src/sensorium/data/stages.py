@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -120,9 +121,8 @@ class Where:
         """Which texts do not fulfil it."""
         import pyarrow as pa
 
-        reasons = [
-            None if self.keeps(text) else f"not {self.keeps.__name__}" for text in batch.column(TEXT).to_pylist()
-        ]
+        reason = f"not {_called(self.keeps)}"
+        reasons = [None if self.keeps(text) else reason for text in batch.column(TEXT).to_pylist()]
         return pa.array(reasons, pa.string())
 
 
@@ -141,6 +141,12 @@ class Each:
     def map(self, batch: pa.RecordBatch) -> Mapped:
         """The changed texts."""
         return Mapped(with_texts(batch, [self.change(text) for text in batch.column(TEXT).to_pylist()]))
+
+
+def _called(function: Callable[[str], object]) -> str:
+    """What a function is called; what has no name of its own, by its kind: a `repr` would show an address."""
+    inner = function.func if isinstance(function, partial) else function
+    return str(getattr(inner, "__name__", None) or type(inner).__name__)
 
 
 def documents(texts: Sequence[str], sources: Sequence[str]) -> pa.RecordBatch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import tempfile
 from itertools import pairwise
 from pathlib import Path
@@ -168,6 +169,15 @@ def test_keys_of_another_stage_or_damaged_ones_are_refused(tmp_path: Path) -> No
         run(SameLines(against=(tmp_path / "void.arrow",)), cut(["x"], []))
     with pytest.raises(InputError, match="no such file of keys"):
         run(SameLines(against=(tmp_path / "none.arrow",)), cut(["x"], []))
+
+
+def test_keys_whose_offsets_lead_out_of_their_file_read_no_foreign_memory(tmp_path: Path) -> None:
+    old = write_keys(SameDocuments(), [documents(["one", "two"], ["aaaa", "bbbb"])], tmp_path / "old.arrow")
+    data, offsets = old.read_bytes(), struct.pack("<3i", 0, 4, 8)
+    assert data.count(offsets) == 1
+    old.write_bytes(data.replace(offsets, struct.pack("<3i", 0, 4, 4000)))
+    with pytest.raises(DataError, match="damaged"):
+        run(SameDocuments(against=(old,)), cut(["x"], []))
 
 
 def test_settings_out_of_range_are_refused() -> None:

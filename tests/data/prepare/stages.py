@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute
 
-from sensorium.data.stages import SOURCE, TEXT, Mapped, with_column
+from sensorium.data.stages import SOURCE, TEXT, Judged, Mapped, with_column
 
 
 def shout(text: str) -> str:
@@ -24,6 +26,27 @@ def fussy(text: str) -> str:
     if "ship 7 " in text.lower():
         raise ValueError("no seven, please")
     return text
+
+
+def unreadable(text: str) -> str:
+    raise FileNotFoundError(2, "No such file or directory", "words.txt")
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """Fails when it is to decide."""
+
+    error: Exception
+    name: str = "undecided"
+
+    def keys(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        return pa.record_batch({"length": pa.compute.utf8_length(batch.column(TEXT))})
+
+    def decide(self, keys: Sequence[Path], out: Sequence[Path], scratch: Path) -> Mapping[str, int]:
+        raise self.error
+
+    def apply(self, batch: pa.RecordBatch, decided: pa.RecordBatch) -> Judged:
+        return Judged(batch, pa.nulls(batch.num_rows, pa.string()))
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,13 @@ def test_a_plan_looks_at_a_part_of_what_is_there(folder: Path, monkeypatch: pyte
         plan("-")
 
 
+def test_a_plan_without_stages_reads_and_tokenises(folder: Path) -> None:
+    planned = plan(folder, stages=[])
+    assert [stage.name for stage in planned.stages] == ["reading", "tokenizing"]
+    assert planned.kept == 1
+    assert planned.text_bytes == planned.sampled == plan(folder, stages=[Where(short)]).sampled
+
+
 def test_every_stage_does_to_the_toy_corpus_what_it_should() -> None:
     checks = self_test()
     assert [(check.name, check.told) for check in checks if not check.ok] == []

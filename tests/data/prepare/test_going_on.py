@@ -18,7 +18,9 @@ from tests.data.prepare.stages import Slow
 from tests.data.prepare.texts import SPEC, TEXTS, USUAL, files, kept
 
 RUN = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell ignores it
 from sensorium.data.prepare import units
 from sensorium.data.prepare.prepare import prepare
 from tests.data.prepare.stages import Slow

@@ -1,4 +1,4 @@
-"""Archives, PDF and columnar files; and what is packed to harm."""
+"""Archives and PDF; and what is packed to harm."""
 
 from __future__ import annotations
 
@@ -11,19 +11,14 @@ from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from matplotlib.backends.backend_pdf import PdfPages
-from pyarrow import feather
 
-from sensorium.data.reading.files import read_file
+from sensorium.data.reading import files
 from sensorium.data.reading.inputs import read_inputs
 from sensorium.data.reading.packed import Limits, UnpackError, unpacked
 from sensorium.data.reading.pdf import rejoined
-from sensorium.data.reading.places import UnreadableError
 from sensorium.data.sample import Ledger, Sample
-from sensorium.errors import DataError
 
 TEXTS = ["An owl sat in the old oak.", "夜里很安静。", "Größe und Maß"]
 
@@ -155,6 +150,64 @@ def test_an_archive_of_too_many_files_or_bytes_is_not_used(tmp_path: Path) -> No
     assert [problem["reason"][:33] for problem in ledger.problems[1:]] == ["cannot be read: unpacks to more t"] * 2
 
 
+def test_members_that_are_harmless_one_by_one_may_be_a_bomb_together(tmp_path: Path) -> None:
+    limits = Limits(ratio=50.0, ratio_from=1 << 20)
+    (tmp_path / "a.zip").write_bytes(zipped({f"{i}.txt": b"0" * (1 << 19) for i in range(5)}))
+    ledger = Ledger()
+    assert texts(tmp_path / "a.zip", ledger, limits=limits) == []
+    assert ledger.counts["problems"] == 1
+    assert ledger.problems[0]["where"] == str(tmp_path / "a.zip")
+    assert "as a compression bomb does" in ledger.problems[0]["reason"]
+
+
+def test_a_member_without_a_name_is_listed_and_the_others_are_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        nameless = zipfile.ZipInfo("x")
+        nameless.filename = ""
+        archive.writestr(nameless, b"hello")
+        archive.writestr("good.txt", b"good")
+    ledger = Ledger()
+    assert texts(tmp_path / "a.zip", ledger) == ["good"]
+    assert ledger.problems[0]["reason"] == "a member without a name"
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_a_tar_header_that_would_take_much_memory_is_refused(tmp_path: Path, kind: bytes) -> None:
+    header = tarfile.TarInfo("././@LongLink")
+    header.size, header.type = 1 << 40, kind
+    (tmp_path / "a.tar").write_bytes(header.tobuf(tarfile.GNU_FORMAT) + bytes(4096))
+    ledger = Ledger()
+    assert texts(tmp_path / "a.tar", ledger) == []
+    assert "a header of 1099511627776 bytes" in ledger.problems[0]["reason"]
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_long_names_in_a_tar_are_read(tmp_path: Path, form: int) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w", format=form) as archive:
+        info = tarfile.TarInfo("静" * 300 + ".txt")
+        info.size = 4
+        archive.addfile(info, io.BytesIO(b"text"))
+    (sample,) = samples(tmp_path / "a.tar")
+    assert sample.source == f"{tmp_path / 'a.tar'}!{'静' * 300}.txt"
+
+
+def test_what_nobody_foresaw_costs_a_file_or_a_member_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decode = files._decoded
+
+    def fails_on_some(stream: io.BufferedReader, encoding: str):
+        for block in decode(stream, encoding):
+            yield "" if block.startswith("bad") and {}["what the package says"] else block
+
+    monkeypatch.setattr(files, "_decoded", fails_on_some)
+    (tmp_path / "a.txt").write_text("bad")
+    (tmp_path / "b.txt").write_text("good")
+    (tmp_path / "c.zip").write_bytes(zipped({"1.txt": b"bad", "2.txt": b"a good member"}))
+    ledger = Ledger()
+    assert texts(tmp_path, ledger) == ["good", "a good member"]
+    assert [problem["where"][-6:] for problem in ledger.problems] == ["/a.txt", "!1.txt"]
+    assert {problem["reason"] for problem in ledger.problems} == {"cannot be read: KeyError: 'what the package says'"}
+
+
 def test_xz_that_wants_much_memory_is_refused() -> None:
     header = bytearray(lzma.compress(b"text", filters=[{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 29}]))
     with pytest.raises(UnpackError, match=r"[Mm]emory"):
@@ -200,52 +253,3 @@ def test_pdfs_that_cannot_be_read_are_problems(tmp_path: Path) -> None:
     ledger = Ledger()
     assert texts(tmp_path, ledger) == []
     assert [problem["reason"][:19] for problem in ledger.problems] == ["not a readable PDF ", "holds no text, only"]
-
-
-def columnar(name: str, table: pa.Table, path: Path) -> None:
-    if name.endswith(".parquet"):
-        pq.write_table(table, path)
-    elif name.startswith("stream"):
-        with pa.ipc.new_stream(path, table.schema) as out:
-            out.write_table(table)
-    elif name.endswith(".arrow"):
-        with pa.ipc.new_file(path, table.schema) as out:
-            out.write_table(table)
-    else:
-        feather.write_feather(table, path)
-
-
-@pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "stream.arrow", "a.feather"])
-def test_columnar_files_are_read_with_what_they_say_of_a_text(tmp_path: Path, name: str) -> None:
-    table = pa.table({"url": ["u0", None, "u2"], "license": ["MIT", "MIT", None], "body": TEXTS, "n": [1, 2, 3]})
-    columnar(name, table, tmp_path / name)
-    found = samples(tmp_path / name, column="body")
-    assert [sample.text for sample in found] == TEXTS
-    assert [sample.meta for sample in found] == [{"url": "u0", "licence": "MIT"}, {"licence": "MIT"}, {"url": "u2"}]
-    assert found[2].source == f"{tmp_path / name}:3"
-    with pytest.raises(DataError, match=r"no column 'text'.*present: url, license, body, n"):
-        texts(tmp_path / name)
-
-
-@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())])
-def test_strings_of_every_kind_are_text(tmp_path: Path, kind: pa.DataType) -> None:
-    columnar("a.arrow", pa.table({"text": pa.array(TEXTS).cast(kind)}), tmp_path / "a.arrow")
-    assert texts(tmp_path / "a.arrow") == TEXTS
-
-
-def test_a_string_that_is_no_utf8_is_a_problem_of_its_row(tmp_path: Path) -> None:
-    bad = pa.array([b"good", b"\xff\xfe", b"also good", None]).view(pa.string())
-    columnar("a.parquet", pa.table({"text": bad}), tmp_path / "a.parquet")
-    ledger = Ledger()
-    assert texts(tmp_path / "a.parquet", ledger) == ["good", "also good"]
-    assert [problem["reason"] for problem in ledger.problems] == ["holds bytes, not text", "holds NoneType, not text"]
-
-
-@pytest.mark.parametrize("name", ["a.arrow", "a.feather", "a.parquet"])
-def test_a_columnar_file_that_is_none_or_cut_is_not_used(tmp_path: Path, name: str) -> None:
-    columnar(name, pa.table({"text": TEXTS * 1000}), tmp_path / name)
-    data = (tmp_path / name).read_bytes()
-    for content in (data[: len(data) // 2], b"just text, no table at all"):
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(UnreadableError, match="not a readable"):
-            list(read_file(tmp_path / name, Ledger()))

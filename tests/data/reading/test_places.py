@@ -50,6 +50,11 @@ def test_links_that_leave_the_folder_are_listed_and_not_followed(tmp_path: Path)
     assert ledger.counts["links that lead nowhere"] == 1
     assert ledger.counts["links to folders passed over"] == 1
     assert texts(folder / "away.txt") == ["secret"], "a link that the user names is meant"
+    for protocol in ("file://", "local://"):
+        ledger = Ledger()
+        assert [sample.text for sample in read_inputs([f"{protocol}{folder}"], ledger)] == ["inside", "inside"]
+        assert [entry["path"] for entry in ledger.files] == ["in/a.txt", "in/again.txt"]
+        assert ledger.counts["links that leave the folder"] == 3
 
 
 def test_pipes_and_devices_are_refused(tmp_path: Path) -> None:

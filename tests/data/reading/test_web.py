@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -171,6 +172,19 @@ def test_a_crawl_that_ends_within_a_record_gives_those_before(tmp_path: Path, su
     ledger = Ledger()
     assert [sample.source[-1] for sample in samples(tmp_path / f"a{suffix}", ledger)] == ["0", "1"]
     assert ledger.counts["problems"] == 1
+
+
+@pytest.mark.parametrize("suffix", [".warc", ".warc.gz"])
+@pytest.mark.parametrize("kind", [b"text/html", b"image/png"])
+def test_a_record_that_claims_to_be_endless_costs_itself_alone(tmp_path: Path, suffix: str, kind: bytes) -> None:
+    records = [owl(number) for number in range(5)]
+    claimed = re.sub(rb"Content-Length: \d+", b"Content-Length: 100000000000", records[2])
+    records[2] = claimed.replace(b"text/html", kind)
+    assert records[2] != owl(2)
+    (tmp_path / f"a{suffix}").write_bytes(b"".join(PACKERS[suffix](record) for record in records))
+    ledger = Ledger()
+    assert [sample.source[-1] for sample in samples(tmp_path / f"a{suffix}", ledger)] == ["0", "1", "3", "4"]
+    assert ledger.counts["problems"] == (kind == b"text/html")
 
 
 def test_what_is_no_crawl_is_a_problem(tmp_path: Path) -> None:

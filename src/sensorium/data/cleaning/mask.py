@@ -35,8 +35,9 @@ COUNTED = {
     "phone": "phone numbers",
 }
 
-_BEFORE, _AFTER = r"(?<![0-9A-Za-z_.,:/=+#$€£¥-])", r"(?![0-9A-Za-z_]|[.,:-][0-9])"
-"""A number stands for itself: it is no part of a longer number, a word, a path or a price."""
+_BEFORE = r"(?<![0-9A-Za-z_.,=+#$€£¥-])(?<![0-9][:/])"
+_AFTER = r"(?![0-9A-Za-z_]|[.,:-][0-9])"
+"""A number stands for itself: it is no part of a longer number, a word, a time, a ratio or a price."""
 _NUMBER = re.compile(
     r"[0-9](?:(?:[^0-9\n]{0,3}[0-9]){5}|\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[0-9A-Fa-f]{3}:[0-9A-Fa-f:]{3})"
 )
@@ -46,9 +47,10 @@ _SCHEME = re.compile(r"(?<![A-Za-z0-9])(?:https?|ftp)://|(?<![A-Za-z0-9@./-])www
 _URL_REST = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 _URL_END = ".,;:!?'\"*"
 _EMAIL = re.compile(
-    r"(?<![A-Za-z0-9._%+/-])[A-Za-z0-9](?:[A-Za-z0-9._%+-]{0,63})@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})\.)+"
-    r"[A-Za-z]{2,24}(?![A-Za-z0-9-])"
+    r"(?<![A-Za-z0-9])[A-Za-z0-9][A-Za-z0-9_%+-]{0,63}+(?:\.{1,2}[A-Za-z0-9_%+-]{1,63}+){0,20}+\.{0,2}@"
+    r"(?![0-9]+(?:\.[0-9]|x\.))(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})\.)+[A-Za-z]{2,24}(?![A-Za-z0-9])"
 )
+"""Two dots in a row are in some old addresses; three end a sentence. `vue@2.6.14` and `logo@2x.png` are files."""
 _IPV4 = re.compile(r"(?<![0-9A-Za-z_.-])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![0-9A-Za-z_-]|\.[0-9])")
 _IPV6 = re.compile(r"(?<![0-9A-Za-z_:.])[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{2,34}(?![0-9A-Za-z_:])")
 _VERSION = re.compile(r"(?:version|release|build|rev|ver|v|版本|版)\.?[ :：]{0,2}$", re.IGNORECASE)
@@ -61,7 +63,7 @@ _CARD = re.compile(
 _SSN = re.compile(rf"{_BEFORE}([0-9]{{3}})-([0-9]{{2}})-([0-9]{{4}}){_AFTER}")
 _PHONE = re.compile(
     rf"""
-    (?<![0-9A-Za-z_.,:/=+#$€£¥-]) (?:
+    (?=[0-9+(（]) {_BEFORE} (?:
         (?:\+|00)86[ -]?1[3-9][0-9](?:[ -]?[0-9]{{4}}){{2}}             # China, mobile, with its code
       | 1[3-9][0-9](?:[0-9]{{8}} | [ -][0-9]{{4}}[ -][0-9]{{4}})           # and without
       | (?:\+86[ -]?)?(?:\(0[1-9][0-9]{{1,2}}\)|（0[1-9][0-9]{{1,2}}）)[ -]?[2-8][0-9]{{6,7}}
@@ -81,9 +83,14 @@ _PHONE = re.compile(
 _NAMED_PHONE = re.compile(
     r"(?:(?<![A-Za-z])(?:tel|phone|telephone|mobile|cell|fax|téléphone|tél|telefon|handy|teléfono|whatsapp)\b\.?"
     r"(?: ?(?:no\.?|number))?|电话|電話|手机|手機|传真|傳真|热线|熱線|联系方式|号码|联系人)"
-    r"[^0-9+(\n]{0,4}([+(]?[0-9][0-9 ()./-]{4,20}[0-9])(?![0-9A-Za-z])",
+    r"[^0-9+(\n]{0,4}([+(]?[0-9](?:[0-9 ().-]{0,5}/)?[0-9 ().-]{4,20}[0-9])(?![0-9A-Za-z])",
     re.IGNORECASE,
 )
+_YEARS = re.compile(
+    r"(?:19|20)[0-9]{2}(?:[./-](?:19|20)?[0-9]{2}|([./-])[0-9]{1,2}\1[0-9]{1,2})"
+    r"|[0-9]{1,2}([./-])[0-9]{1,2}\2(?:19|20)[0-9]{2}"
+)
+"""A span of years or a date."""
 _NOT_DIGITS = re.compile(r"[^0-9]+")
 
 
@@ -189,7 +196,8 @@ def _is_phone(found: re.Match[str]) -> bool:
 
 
 def _is_named_phone(found: re.Match[str]) -> bool:
-    return 6 <= len(_NOT_DIGITS.sub("", found.group(1))) <= 15
+    number = found.group(1)
+    return 6 <= len(_NOT_DIGITS.sub("", number)) <= 15 and not _YEARS.fullmatch(number)
 
 
 def _mask_phones(text: str, by: str) -> tuple[str, int]:

@@ -58,7 +58,7 @@ class KeyFiles:
                     where=str(path),
                     fix="Compare with keys that the same stage made with the same settings",
                 )
-            return [batch.num_rows for batch in _batches(reader, path)]
+            return [batch.num_rows for batch in _batches(reader, path, whole=False)]
 
     @property
     def rows(self) -> int:
@@ -120,10 +120,22 @@ def _opened(path: Path, opened: Callable[[str], Any]) -> Iterator[Any]:
         yield reader
 
 
-def _batches(reader: Any, path: Path) -> Iterator[pa.RecordBatch]:
+def _batches(reader: Any, path: Path, *, whole: bool = True) -> Iterator[pa.RecordBatch]:
+    """The batches of keys; of a file that another may have made, offsets that lead astray would read foreign memory.
+
+    Args:
+        reader: of the file.
+        path: of it.
+        whole: whether all of a batch is looked at.
+
+    Raises:
+        DataError: it is damaged.
+    """
     for number in range(reader.num_record_batches):
         try:
             batch = reader.get_batch(number)
+            if whole:
+                batch.validate(full=True)
         except (pa.ArrowInvalid, OSError) as error:
             raise _damaged(path, error) from error
         yield batch

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from sensorium.data.prepare.chain import StageError
+from sensorium.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,6 +40,8 @@ class ArrowWriter:
             if self._writer is not None and kind is None:
                 self._writer.close()
                 self._sink.close()
+                with self._part.open("rb") as file:
+                    os.fsync(file.fileno())  # before anything says that the unit is finished
                 os.replace(self._part, self._path)
         finally:
             if not self._sink.closed:
@@ -71,11 +74,20 @@ def _columns(schema: pa.Schema) -> str:
 
 
 def read_arrow(path: Path) -> Iterator[pa.RecordBatch]:
-    """The batches of a file; none where there is no file."""
+    """The batches of a file that a step has left.
+
+    Raises:
+        DataError: it is not there any more, or damaged.
+    """
     import pyarrow as pa
 
-    if not path.exists():
-        return
-    with pa.OSFile(str(path), "rb") as source, pa.ipc.open_file(source) as reader:
-        for number in range(reader.num_record_batches):
-            yield reader.get_batch(number)
+    try:
+        with pa.OSFile(str(path), "rb") as source, pa.ipc.open_file(source) as reader:
+            for number in range(reader.num_record_batches):
+                yield reader.get_batch(number)
+    except (pa.ArrowInvalid, FileNotFoundError) as error:
+        raise DataError(
+            f"what an earlier step left is missing or damaged: {str(error).splitlines()[0]}",
+            where=str(path),
+            fix="Begin anew with --force",
+        ) from error

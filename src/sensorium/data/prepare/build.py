@@ -81,10 +81,15 @@ def built(choices: Choices) -> list[Stage]:
     if choices.decontaminate:
         from sensorium.data.dedup.contaminated import Decontaminate
 
+        for path in map(Path, choices.decontaminate):
+            if not path.is_file():
+                raise InputError("no such evaluation set", where=str(path), fix="Check the path")
         stages.append(Decontaminate(against=tuple(map(Path, choices.decontaminate))))
     if choices.stop_words:
         from sensorium.data.stopwords import StopWords
 
+        if not choices.identify:
+            raise InputError("stop words are of a language, which nothing tells", fix="Add --identify")
         stages.append(StopWords())
     return stages
 
@@ -119,7 +124,8 @@ def _languages(choices: Choices) -> list[Stage]:
     if choices.identify:
         from sensorium.data.identify import Identify, OfLanguages
 
-        told: list[Stage] = [Identify()]
+        variants = any(code.startswith("zh-") for code in choices.languages or ())
+        told: list[Stage] = [Identify(variants=variants)]
         return [*told, OfLanguages(choices.languages)] if choices.languages else told
     for language in choices.languages or ():
         if language not in SCRIPTS:

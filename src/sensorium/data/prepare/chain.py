@@ -6,15 +6,17 @@ document that it stumbled over.
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sensorium.data.prepare.account import StageAccount
 from sensorium.data.prepare.dropped import DroppedSample
 from sensorium.data.stages import SOURCE, TEXT, Comparer, Filter, Judged, Mapped, Mapper
-from sensorium.errors import SensoriumError
+from sensorium.errors import InputError, SensoriumError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,14 +36,36 @@ class Named:
     stage: Mapper | Filter | Comparer
 
 
-def named(stages: Sequence[Mapper | Filter | Comparer]) -> list[Named]:
-    """The stages, each under a name of its own: a second `where` becomes `where 2`."""
+def named(stages: Sequence[object]) -> list[Named]:
+    """The stages, each under a name of its own: a second `where` becomes `where 2`.
+
+    Raises:
+        InputError: what stands in the list is no stage.
+    """
     seen: dict[str, int] = {}
     result = []
-    for stage in stages:
+    for place, given in enumerate(stages, start=1):
+        stage = _stage(given, place)
         seen[stage.name] = seen.get(stage.name, 0) + 1
         result.append(Named(stage.name if seen[stage.name] == 1 else f"{stage.name} {seen[stage.name]}", stage))
     return result
+
+
+def _stage(stage: object, place: int) -> Mapper | Filter | Comparer:
+    if isinstance(stage, type):
+        raise InputError(f"stage {place} of the list is the class {stage.__name__}", fix=f"Write {stage.__name__}(...)")
+    if isinstance(stage, Mapper | Filter | Comparer):
+        return stage
+    if callable(stage):
+        called = getattr(stage, "__name__", None) or type(stage).__name__
+        raise InputError(
+            f"stage {place} of the list, {called!r}, is a plain function",
+            fix="Wrap it in Where, to keep the texts for which it is true, or in Each, to change texts",
+        )
+    raise InputError(
+        f"stage {place} of the list is no stage: {type(stage).__name__}",
+        fix="A stage has a name, and either map, or judge, or keys, decide and apply: see sensorium.data.stages",
+    )
 
 
 @dataclass
@@ -126,19 +150,47 @@ def asked(name: str, ask: Callable[[pa.RecordBatch], Answer], batch: pa.RecordBa
         return ask(batch)
     except SensoriumError:
         raise
-    except (OSError, MemoryError):
-        raise
     except Exception as error:
+        if _of_the_machine(error):
+            raise
         found = _culprit(ask, batch) if retry else None
         at, cause = found or (0, error)
         sources = batch.column(SOURCE)
         first = str(sources[at])
         where = first if found or batch.num_rows == 1 else f"{first} to {sources[batch.num_rows - 1]}"
-        raise StageError(
-            f"the stage {name!r} failed with {type(cause).__name__}: {cause}",
-            where=where,
-            fix="Mend the stage, or leave it out",
-        ) from error
+        raise _failed(name, cause, where) from error
+
+
+def decided_by(step: Named, keys: Sequence[Path], out: Sequence[Path], scratch: Path) -> dict[str, int]:
+    """What a comparer found in all keys, as its `decide` tells it.
+
+    Raises:
+        StageError: it raises.
+    """
+    stage = step.stage
+    assert isinstance(stage, Comparer)
+    try:
+        return dict(stage.decide(keys, out, scratch))
+    except SensoriumError:
+        raise
+    except Exception as error:
+        if _of_the_machine(error):
+            raise
+        raise _failed(step.name, error, f"comparing {len(keys)} files of keys") from error
+
+
+def _failed(name: str, cause: Exception, where: str) -> StageError:
+    return StageError(
+        f"the stage {name!r} failed with {type(cause).__name__}: {cause}",
+        where=where,
+        fix="Mend the stage, or leave it out",
+    )
+
+
+def _of_the_machine(error: Exception) -> bool:
+    """Whether there is no memory or no room on the disk, which no stage is to blame for."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or isinstance(error, MemoryError)
 
 
 def _culprit(ask: Callable[[pa.RecordBatch], Any], batch: pa.RecordBatch) -> tuple[int, Exception] | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from sensorium.data.prepare.chain import Named, named
+from sensorium.data.prepare.chain import Named, decided_by, named
 from sensorium.data.prepare.clusters import largest
 from sensorium.data.prepare.executor import Executor, Here, Lost
 from sensorium.data.prepare.reading import Reading
@@ -176,7 +176,7 @@ class Engine:
         counts: dict[str, int] = {}
         with progress(f"comparing for {step.name}", show=self.show_progress):
             if keys:
-                counts = dict(step.stage.decide(keys, decided, scratch))
+                counts = decided_by(step, keys, decided, scratch)
         clusters = largest(keys, decided)
         shutil.rmtree(scratch, ignore_errors=True)
         part.rename(folder)

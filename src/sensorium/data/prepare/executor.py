@@ -118,13 +118,14 @@ class Processes:
 
 
 @contextmanager
-def hired(executor: Executor | None, count: int, stages: Sequence[Any]) -> Iterator[Executor]:
-    """Who works in a block: the one that is given, or so many processes of this machine.
+def hired(executor: Executor | None, workers: int, tasks: int, stages: Sequence[Any]) -> Iterator[Executor]:
+    """Who works in a block: the one that is given, or processes of this machine, as many as are asked for and of use.
+    Where several are asked for, even a single task runs in another process, which may die without this one.
 
     Raises:
         InputError: a stage cannot be sent to other processes.
     """
-    workforce = executor or (Here() if count < 2 else Processes(count))
+    workforce = executor or (Here() if workers < 2 else Processes(max(1, min(workers, tasks))))
     if workforce.isolated:
         for stage in stages:
             _refuse_unsendable(stage)

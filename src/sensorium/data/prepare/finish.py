@@ -203,7 +203,7 @@ def _shards(part: Path, vocab_size: int, units: Iterable[Path]) -> dict[str, Any
     """Put the units' tokens together."""
     writers = {split: ShardWriter(part / split, vocab_size) for split in SPLITS}
     for path in units:
-        for batch in read_arrow(path):
+        for batch in read_arrow(path) if path.exists() else ():  # all of a unit may have been left out
             tokens, pieces = batch.column("tokens"), batch.column("sentences")
             documents, counts = (np.diff(lists.offsets.to_numpy()) for lists in (tokens, pieces))
             flat, lengths = tokens.values.to_numpy(), pieces.values.to_numpy()
@@ -287,8 +287,8 @@ def _dropped(engine: Engine, segments: Sequence[Segment], path: Path) -> None:
 
     sample = DroppedSample()
     for segment in segments:
-        for unit in engine.units:
-            for batch in read_arrow(segment.path(unit, ".dropped.arrow")):
+        for place in (segment.path(unit, ".dropped.arrow") for unit in engine.units):
+            for batch in read_arrow(place) if place.exists() else ():  # most drop nothing
                 sample.add_table(pa.table(batch))
     sample.write(path)
 

@@ -14,10 +14,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from sensorium.data.prepare import learn
+from sensorium.data.prepare.arrow import read_arrow
 from sensorium.data.prepare.build import Choices, after, built
+from sensorium.data.prepare.chain import text_bytes
 from sensorium.data.prepare.engine import Engine
 from sensorium.data.prepare.executor import Here
-from sensorium.data.prepare.finish import Wanted, collect, seconds, tokenised
+from sensorium.data.prepare.finish import Left, Wanted, collect, seconds, tokenised
 from sensorium.data.prepare.reading import CUT, Reading, parts_of
 from sensorium.data.prepare.units import Part, Unit, in_units
 from sensorium.data.prepare.work import Work
@@ -124,9 +126,10 @@ def plan(
         training = time.perf_counter() - begun
         took = seconds(engine, segments[0], left, step)
         training = max(0.0, training - took["tokenizing"])
+        remaining = _remaining(left)
         disk = sum(path.stat().st_size for path in Path(name).rglob("*") if path.is_file())
-    sampled = left.accounts[0].bytes_in
-    kept = left.accounts[-1].bytes_out / sampled
+    sampled = left.accounts[0].bytes_in if left.accounts else remaining
+    kept = remaining / sampled
     total = _text_bytes(parts, engine.units, sampled, ledger)
     learned = min(1.0, learn.LEARNED_FROM / max(1, total)) if spec is not None else 0.0
     scale = total / sampled
@@ -135,7 +138,7 @@ def plan(
         bytes=sum(part.size for part in parts),
         text_bytes=total,
         sampled=sampled,
-        stages=_rates(left.accounts, took, sampled),
+        stages=_rates(left.accounts, took, sampled, remaining),
         kept=kept,
         workers=workers,
         seconds=scale * (sum(took.values()) / workers + training * learned),
@@ -159,7 +162,14 @@ def _text_bytes(parts: Sequence[Part], units: Sequence[Unit], sampled: int, ledg
     return int(sum(part.size * (_RATIO if Path(part.path).suffix.lower() in _PACKED else 1.0) for part in parts))
 
 
-def _rates(accounts: Sequence[Any], took: Mapping[str, float], sampled: int) -> list[StageRate]:
+def _remaining(left: Left) -> int:
+    """Bytes of text that all stages leave; without a stage, of what was read."""
+    if left.accounts:
+        return left.accounts[-1].bytes_out
+    return sum(text_bytes(batch) for _, path in left.staged.units for batch in read_arrow(path))
+
+
+def _rates(accounts: Sequence[Any], took: Mapping[str, float], sampled: int, remaining: int) -> list[StageRate]:
     def rate(name: str, handed: int) -> float:
         return handed / 1e6 / max(took[name], 1e-6)
 
@@ -173,7 +183,7 @@ def _rates(accounts: Sequence[Any], took: Mapping[str, float], sampled: int) -> 
                 dropped=dict(account.dropped),
             )
         )
-    last = rate("tokenizing", accounts[-1].bytes_out)
+    last = rate("tokenizing", remaining)
     return [*rates, StageRate(name="tokenizing", megabytes_per_second=last, kept=1.0, dropped={})]
 
 

@@ -18,6 +18,7 @@ from sensorium import __version__
 from sensorium.data.checks import check_places, check_share
 from sensorium.data.cleaning.text import UnicodeForm
 from sensorium.data.prepare.build import Choices, after, built
+from sensorium.data.prepare.chain import named
 from sensorium.data.prepare.describe import describe
 from sensorium.data.prepare.engine import Engine
 from sensorium.data.prepare.executor import Executor, hired
@@ -120,20 +121,24 @@ def prepare(
         min_characters=min_characters,
         languages=((languages,) if isinstance(languages, str) else tuple(languages)) if languages else None,
         identify=identify,
-        quality=tuple(quality),
-        mask=tuple(mask),
-        tidy=tuple(tidy),
+        quality=_names(quality),
+        mask=_names(mask),
+        tidy=_names(tidy),
         chinese=chinese,
         paragraphs=paragraphs,
         near=near,
-        decontaminate=tuple(map(str, decontaminate)),
+        decontaminate=tuple(map(str, [decontaminate] if isinstance(decontaminate, str | Path) else decontaminate)),
         stop_words=stop_words,
     )
     check_share(validation, seed)
     if workers < 1:
         raise InputError(f"workers={workers} is not a number from 1", fix="Try 1, or as many as there are cores")
-    check_places(paths, Path(out))
+    others = [*earlier, *choices.decontaminate, *([] if tokenizer is None else [tokenizer])]
+    check_places([*paths, *others], Path(out))
+    if stop_words and not keep_text:
+        raise InputError("the column without stop words would be thrown away", fix="Add --keep-text (keep_text=True)")
     pipeline = after(built(choices) if stages is None else list(stages), earlier)
+    named(pipeline)  # what is no stage is told here
     settings = Settings(
         column=column,
         encoding=encoding,
@@ -159,11 +164,13 @@ def prepare(
     run = {
         "version": __version__,
         "settings": asdict(settings),
+        "read by stages": [describe(stage, stamped=True) for stage in pipeline],
+        "tokenizer": [describe(path, stamped=True) for path in sorted(given.glob("*token*"))] if given else None,
         "inputs": [[part.path, part.stamp, part.size] for unit in units for part in unit.parts],
     }
     streamed = any(unit.streamed for unit in units)
     with (
-        hired(executor, min(workers, len(units)), pipeline) as workforce,
+        hired(executor, workers, len(units), pipeline) as workforce,
         working(out, run, force=force, again=not streamed) as work,
     ):
         engine = Engine(work=work, units=units, executor=workforce, strict=strict, show_progress=show_progress)
@@ -171,3 +178,8 @@ def prepare(
         engine.run(segments)
         finish(engine, segments, settings, wanted, ledger)
     return Corpus.open(out)
+
+
+def _names(given: str | Sequence[str]) -> tuple[str, ...]:
+    """One name, or several."""
+    return (given,) if isinstance(given, str) else tuple(given)

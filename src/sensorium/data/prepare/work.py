@@ -32,7 +32,7 @@ from sensorium.files import (
 OURS = ["manifest.json"]
 """What shows that a folder may be replaced by a corpus."""
 KEPT_AFTER = 60.0
-"""Seconds of work that are worth keeping when the disk is full."""
+"""Seconds of work that are worth keeping when something fails."""
 _RUN, _LOCK = "run.json", "lock"
 
 
@@ -93,8 +93,8 @@ def place_of(out: StrPath) -> tuple[Path, Path]:
 def working(out: StrPath, run: Mapping[str, Any], *, force: bool, again: bool) -> Iterator[Work]:
     """The work folder of a run, new or with what an earlier process of the same run left.
 
-    It is kept when the block is interrupted, or the disk is full after work that is worth keeping; any other error, at
-    which the same run would stop again, clears it away.
+    It is kept when the block is interrupted, or fails after work that is worth keeping; a failure before that clears it
+    away.
 
     Args:
         out: the corpus to make.
@@ -110,6 +110,8 @@ def working(out: StrPath, run: Mapping[str, Any], *, force: bool, again: bool) -
         refuse_existing(out, force=force)
         refuse_replacing(out, ours=OURS)
         folder, target = place_of(out)
+        if folder.is_symlink():
+            raise InputError("a link stands where this run would work", where=str(folder), fix="Remove it")
         work, new, begun = Work(folder, target), not folder.exists(), time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
         with _lock(folder, out):
@@ -126,12 +128,9 @@ def working(out: StrPath, run: Mapping[str, Any], *, force: bool, again: bool) -
                 if not (again and work.begun):
                     work.remove()
                 raise
-            except DiskError:
+            except BaseException:
                 if not (again and time.monotonic() - begun > KEPT_AFTER):
                     work.remove()
-                raise
-            except BaseException:
-                work.remove()
                 raise
 
 
@@ -145,7 +144,14 @@ def _begin(work: Work, run: dict[str, Any], out: StrPath, *, force: bool) -> Non
             where=str(work.folder),
             fix="Repeat its command to go on with it, pass --force to begin anew, or choose another --out",
         )
-    for path in work.folder.iterdir():  # of another run, or of one that was being removed
+    left = [path for path in work.folder.iterdir() if path.name != _LOCK]
+    if before is None and left and not force:
+        raise InputError(
+            "a folder that no run has signed stands where this one would work",
+            where=str(work.folder),
+            fix="Remove it, pass --force to empty it, or choose another --out",
+        )
+    for path in work.folder.iterdir():
         if path.name != _LOCK:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     write_json(work.folder / _RUN, run)

@@ -7,6 +7,7 @@ read twice, and only if its checksum is right.
 
 from __future__ import annotations
 
+import io
 import lzma
 import tarfile
 import tempfile
@@ -27,6 +28,18 @@ from sensorium.data.sample import Ledger
 _IN_MEMORY = 1 << 23
 _ENCRYPTED = 1
 _TAR_BLOCK = 512
+_TAR_HEADERS = frozenset(
+    (
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.SOLARIS_XHDTYPE,
+    )
+)
+"""Blocks that say more of the next member, which `tarfile` reads into memory whole."""
+_HEADER = 1 << 20
+"""Bytes of the longest of them."""
 _DAMAGED = (OSError, EOFError, ValueError, NotImplementedError, RuntimeError, zlib.error, lzma.LZMAError)
 """What the standard library raises of damaged archives, besides its own errors."""
 
@@ -55,9 +68,14 @@ def members(file: File, kind: str, source: str, ledger: Ledger, limits: Limits =
     Raises:
         UnreadableError: it is no archive, damaged, or holds more than the limits allow.
     """
-    budget = _Budget(limits)
     try:
-        yield from _zip(file, source, ledger, budget) if kind == ".zip" else _tar(file, source, ledger, budget)
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        if kind == ".zip":
+            yield from _zip(file, source, ledger, _Budget(limits, size))
+        else:
+            # Of a compressed one, the stream itself knows what has come out of how much.
+            yield from _tar(file, source, ledger, _Budget(limits))
     except UnreadableError:
         raise
     except (zipfile.BadZipFile, tarfile.TarError, *_DAMAGED) as error:
@@ -65,11 +83,16 @@ def members(file: File, kind: str, source: str, ledger: Ledger, limits: Limits =
 
 
 class _Budget:
-    """What may still come out of an archive."""
+    """What may still come out of an archive.
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self._size = self._members = 0
+    Args:
+        limits: of the archive and its members.
+        archive: the archive's own bytes, if its members are compressed one by one.
+    """
+
+    def __init__(self, limits: Limits, archive: int | None = None) -> None:
+        self.limits, self._archive = limits, archive
+        self._size = self._kept = self._members = 0
 
     def member(self, source: str) -> None:
         """Count one.
@@ -81,15 +104,17 @@ class _Budget:
         if self._members > self.limits.members:
             raise UnreadableError(f"holds more than {self.limits.members} files", where=source)
 
-    def spool(self, stream: Stream, packed: int | None) -> File:
+    def spool(self, stream: Stream, packed: int | None, source: str) -> File:
         """A member's bytes, unpacked.
 
         Args:
             stream: gives them.
             packed: how many bytes of the archive they take, if that is known.
+            source: what the archive is called.
 
         Raises:
-            UnpackError: too much comes out.
+            UnpackError: too much comes out of the member.
+            UnreadableError: too much came out of the archive; members that share their bytes do so together.
         """
         out = tempfile.SpooledTemporaryFile[bytes](max_size=_IN_MEMORY)
         try:
@@ -102,18 +127,31 @@ class _Budget:
                 check_unpacked(self._size, self._size, self.limits)
                 if packed is not None:
                     check_unpacked(size, packed, self.limits)
+                if self._archive is not None:
+                    self._check_all(self._kept + size, self._archive, source)
                 out.write(block)
         except BaseException:
             out.close()
             raise
+        # A member that is a bomb costs itself alone: what came out of it does not count against the others.
+        self._kept += size
         out.seek(0)
         return cast("File", out)
+
+    def _check_all(self, size: int, archive: int, source: str) -> None:
+        try:
+            check_unpacked(size, archive, self.limits)
+        except UnpackError as error:
+            raise UnreadableError(str(error), where=source) from error
 
 
 def _zip(file: File, source: str, ledger: Ledger, budget: _Budget) -> Iterator[Member]:
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
             budget.member(source)
+            if not info.filename:
+                ledger.problem(f"{source}!", "a member without a name")
+                continue
             kind = None if info.is_dir() else _kind(info.filename, ledger)
             if kind is None:
                 continue
@@ -123,7 +161,9 @@ def _zip(file: File, source: str, ledger: Ledger, budget: _Budget) -> Iterator[M
                 continue
             try:
                 with archive.open(info) as stream:
-                    out = budget.spool(stream, info.compress_size)
+                    out = budget.spool(stream, info.compress_size, source)
+            except UnreadableError:
+                raise
             except (zipfile.BadZipFile, *_DAMAGED) as error:
                 ledger.problem(where, f"cannot be read: {error}")
                 continue
@@ -133,7 +173,7 @@ def _zip(file: File, source: str, ledger: Ledger, budget: _Budget) -> Iterator[M
 
 def _tar(file: File, source: str, ledger: Ledger, budget: _Budget) -> Iterator[Member]:
     tail = _Tail(unpacked(file, budget.limits))
-    with tarfile.open(fileobj=cast("Any", tail), mode="r|") as archive:
+    with tarfile.open(fileobj=cast("Any", tail), mode="r|", tarinfo=_Info) as archive:
         for info in archive:
             budget.member(source)
             # A stream's list of members would grow with it.
@@ -149,7 +189,7 @@ def _tar(file: File, source: str, ledger: Ledger, budget: _Budget) -> Iterator[M
             if kind is None or stream is None:
                 continue
             try:
-                out = budget.spool(stream, None)
+                out = budget.spool(stream, None, source)
             except UnpackError as error:
                 ledger.problem(where, f"cannot be read: {error}")
                 continue
@@ -159,6 +199,22 @@ def _tar(file: File, source: str, ledger: Ledger, budget: _Budget) -> Iterator[M
     # The standard library takes an archive that was cut short for one that ends there.
     if not tail.ends_in_zeros():
         raise UnreadableError("ends before its end mark", where=source)
+
+
+class _Info(tarfile.TarInfo):
+    """The header of a member, but for those that would take much memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Info:
+        """A header from its bytes.
+
+        Raises:
+            tarfile.ReadError: it announces one that is too long.
+        """
+        info = super().frombuf(buf, encoding, errors)
+        if info.type in _TAR_HEADERS and info.size > _HEADER:
+            raise tarfile.ReadError(f"a header of {info.size} bytes, more than {_HEADER}")
+        return info
 
 
 class _Tail:

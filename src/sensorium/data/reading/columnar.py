@@ -1,10 +1,17 @@
-"""Parquet, Arrow and Feather files, read a few megabytes at a time."""
+"""Parquet, Arrow and Feather files, read a few megabytes at a time.
+
+Arrow hands out the buffers of a file as they stand in it, offsets included, and a wrong offset reads foreign memory or
+ends the process: `checked` looks at all of them first. Parquet may store a long text once for thousands of rows: such
+columns are taken as dictionaries, and their rows written out only so many at a time as are small together.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from sensorium.data.reading.documents import row_documents, short_document
 from sensorium.data.reading.places import UnreadableError
@@ -18,6 +25,10 @@ if TYPE_CHECKING:
 _HELD = 1 << 23
 """Bytes that a batch has, about."""
 _ARROW_FILE = b"ARROW1\0\0"
+_DELTA = frozenset(("DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"))
+"""Encodings of strings that Arrow does not read as dictionaries."""
+_DELTA_ROWS = 64
+"""Rows of a batch of such strings: where only what differs from the string before is stored, each may be long."""
 
 
 def columnar_documents(file: File, kind: str, source: str | Path, ledger: Ledger, column: str) -> Iterator[Sample]:
@@ -94,17 +105,45 @@ def _parquet(file: File, choose: Callable[[list[str]], list[str]]) -> Iterator[p
     import pyarrow.parquet as pq
 
     table = pq.ParquetFile(file)
-    columns = choose(table.schema_arrow.names)
+    schema = table.schema_arrow
+    columns = choose(schema.names)
+    leaves = [at for at in range(len(table.schema)) if table.schema.column(at).path.split(".")[0] in columns]
+    strings = [name for name in dict.fromkeys(columns) if _binary_of(schema.types[schema.names.index(name)])]
+    packed = pq.ParquetFile(file, metadata=table.metadata, read_dictionary=strings) if strings else table
     for group in range(table.num_row_groups):
+        # A damaged description of a column ends the process if it is asked for, but is an error to who reads a row.
+        next(table.iter_batches(batch_size=1, row_groups=[group], columns=columns), None)
         told = table.metadata.row_group(group)
-        size = sum(
-            told.column(at).total_uncompressed_size
-            for at in range(told.num_columns)
-            if told.column(at).path_in_schema.split(".")[0] in columns
-        )
+        chunks = [told.column(at) for at in leaves]
+        size = sum(chunk.total_uncompressed_size for chunk in chunks)
         # A group may hold gigabytes: rows are taken so many at a time that a batch is small.
         rows = max(1, min(1 << 16, told.num_rows * _HELD // max(size, 1)))
-        yield from table.iter_batches(batch_size=rows, row_groups=[group], columns=columns)
+        delta = any(_DELTA.intersection(chunk.encodings) for chunk in chunks if chunk.physical_type == "BYTE_ARRAY")
+        rows = min(rows, _DELTA_ROWS) if delta else rows
+        for batch in (table if delta else packed).iter_batches(batch_size=rows, row_groups=[group], columns=columns):
+            yield from _written_out(batch)
+
+
+def _written_out(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """A batch without dictionaries of strings, in slices that are small then."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    packed = [at for at, column in enumerate(batch.columns) if _packed(column.type)]
+    sizes = np.zeros(batch.num_rows, np.int64)
+    for at in packed:
+        column = batch.column(at)
+        lengths = pc.binary_length(column.dictionary).take(column.indices)
+        sizes += lengths.fill_null(0).to_numpy(zero_copy_only=False)
+    ends, start = np.cumsum(sizes), 0
+    while start < batch.num_rows:
+        before = int(ends[start - 1]) if start else 0
+        stop = max(int(np.searchsorted(ends, before + _HELD, "right")), start + 1)
+        columns = batch.slice(start, stop - start).columns
+        for at in packed:
+            columns[at] = columns[at].dictionary_decode()
+        yield pa.record_batch(columns, names=batch.schema.names)
+        start = stop
 
 
 def _arrow(file: File, choose: Callable[[list[str]], list[str]]) -> Iterator[pa.RecordBatch]:
@@ -120,10 +159,54 @@ def _arrow(file: File, choose: Callable[[list[str]], list[str]]) -> Iterator[pa.
         reader = pa.ipc.open_stream(pa.PythonFile(file, mode="r"))
         batches = iter(reader)
     columns = choose(reader.schema.names)
-    for batch in batches:
+    for batch in map(checked, (batch.select(columns) for batch in batches)):
         rows = max(1, min(1 << 16, batch.num_rows * _HELD // max(batch.nbytes, 1)))
         for at in range(0, batch.num_rows, rows):
-            yield batch.slice(at, rows).select(columns)
+            yield from _written_out(batch.slice(at, rows))
+
+
+def checked(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch whose buffers are as large as its offsets and its dictionaries' indices say.
+
+    Strings that are no UTF-8 pass: they are told row by row.
+
+    Raises:
+        pyarrow.ArrowInvalid: it is damaged.
+    """
+    for column in batch.columns:
+        _check(column)
+    return batch
+
+
+def _check(column: pa.Array) -> None:
+    import pyarrow as pa
+
+    column.validate()
+    if pa.types.is_dictionary(column.type):
+        _check(column.dictionary)
+        if binary := _binary_of(column.type.value_type):
+            column = pa.DictionaryArray.from_arrays(column.indices, column.dictionary.view(binary), safe=False)
+    elif binary := _binary_of(column.type):
+        column = column.view(binary)
+    column.validate(full=True)
+
+
+def _packed(kind: pa.DataType) -> bool:
+    """Whether a column is a dictionary of strings whose lengths Arrow tells."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_dictionary(kind)) and _binary_of(kind.value_type) in (pa.binary(), pa.large_binary())
+
+
+def _binary_of(kind: pa.DataType) -> pa.DataType | None:
+    """The type of bytes that a type of strings is laid out as; None for other types."""
+    import pyarrow as pa
+
+    if pa.types.is_string(kind):
+        return pa.binary()
+    if pa.types.is_large_string(kind):
+        return pa.large_binary()
+    return pa.binary_view() if pa.types.is_string_view(kind) else None
 
 
 def _texts(column: pa.Array) -> list[Any]:

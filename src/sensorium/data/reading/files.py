@@ -51,7 +51,7 @@ from sensorium.data.reading.streams import BLOCK, Counted, File, before, buffere
 from sensorium.data.reading.tables import json_documents, separated_documents
 from sensorium.data.reading.warc import warc_documents
 from sensorium.data.sample import Ledger, Sample
-from sensorium.errors import DataError, InputError
+from sensorium.errors import DataError, InputError, SensoriumError
 from sensorium.files import file_hash
 
 _STREAMED = TEXT | HTML | JSON_LINES | frozenset(SEPARATED)
@@ -111,6 +111,15 @@ def read_file(
                 yield from _place(file, ledger, how, name or where)
     except OSError as error:
         raise UnreadableError(f"cannot be read: {error.strerror or error}", where=where) from error
+    except SensoriumError:
+        raise
+    except Exception as error:
+        raise _unforeseen(error, where) from error
+
+
+def _unforeseen(error: Exception, where: str) -> UnreadableError:
+    """What nobody thought of that a file may do to a package: it costs that file, not the hours of a run."""
+    return UnreadableError(f"cannot be read: {type(error).__name__}: {error}", where=where)
 
 
 def _known(encoding: str | None) -> str | None:
@@ -193,10 +202,15 @@ def _standard_input(ledger: Ledger, how: _How) -> Iterator[Sample]:
 
 def _documents(raw: File, where: str, kind: str, ledger: Ledger, how: _How) -> Iterator[Sample]:
     """The documents of an archive's member."""
-    if kind in _STREAMED:
-        yield from _streamed(Counted(raw), where, kind, ledger, how, {})
-    else:
-        yield from _seekable(raw, where, kind, ledger, how)
+    try:
+        if kind in _STREAMED:
+            yield from _streamed(Counted(raw), where, kind, ledger, how, {})
+        else:
+            yield from _seekable(raw, where, kind, ledger, how)
+    except (SensoriumError, OSError):
+        raise
+    except Exception as error:
+        raise _unforeseen(error, where) from error
 
 
 def _streamed(

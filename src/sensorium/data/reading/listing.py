@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sensorium.data.reading.formats import kind_of, readable
-from sensorium.data.reading.places import STANDARD_INPUT, Place, Remote, file_system, is_url
+from sensorium.data.reading.places import STANDARD_INPUT, Place, Remote, file_system, is_url, path_of
 from sensorium.data.sample import Ledger
 from sensorium.errors import DataError, InputError
 from sensorium.files import StrPath, read_errors
@@ -25,7 +25,8 @@ def list_files(inputs: Sequence[StrPath], ledger: Ledger | None = None) -> list[
     """Every readable file that the inputs name, in their order; those of a folder in the order of their paths.
 
     Args:
-        inputs: files, folders, URLs that fsspec reads ("s3://bucket/folder"), or "-" for standard input.
+        inputs: files, folders, URLs that fsspec reads ("s3://bucket/folder"; "file://" names a path), or "-" for
+            standard input.
         ledger: receives what the folders hold besides.
 
     Raises:
@@ -41,7 +42,7 @@ def list_files(inputs: Sequence[StrPath], ledger: Ledger | None = None) -> list[
         if is_url(given):
             files += _remote(str(given), ledger)
             continue
-        path = Path(given)
+        path = path_of(given)
         if path == STANDARD_INPUT:
             files.append(path)
         elif path.is_dir():
@@ -65,7 +66,7 @@ def names_of(files: Sequence[Place], inputs: Sequence[StrPath]) -> list[str]:
         files: as `list_files` gives them.
         inputs: as they were given to it.
     """
-    paths = [Path(given) for given in inputs if not is_url(given)]
+    paths = [path_of(given) for given in inputs if not is_url(given)]
     roots = {path: path.absolute().name for path in paths if path.is_dir()}
     names = [_name(file, roots) for file in files]
     counts = Counter(names)

@@ -13,9 +13,11 @@ from typing import Any, cast
 
 from sensorium.data.reading.streams import File
 from sensorium.errors import DataError, InputError, require
+from sensorium.files import StrPath
 
 FIX = "Mend or remove it, or run without --strict to skip it"
 STANDARD_INPUT = Path("-")
+_LOCAL = ("file://", "local://")
 
 
 class UnreadableError(DataError):
@@ -56,8 +58,16 @@ Place = Path | Remote
 
 
 def is_url(given: object) -> bool:
-    """Whether an input is a URL for fsspec and not a path."""
-    return isinstance(given, str) and "://" in given
+    """Whether an input is a URL for fsspec and not a path, as `file:///data` is too."""
+    return isinstance(given, str) and "://" in given and not given.startswith(_LOCAL)
+
+
+def path_of(given: StrPath) -> Path:
+    """The path of an input that is no URL for fsspec."""
+    if isinstance(given, str) and given.startswith(_LOCAL):
+        # As fsspec reads it: no server's name, and what looks escaped is meant as it stands.
+        return Path(given.partition("://")[2] or "/").expanduser()
+    return Path(given)
 
 
 def file_system(url: str) -> tuple[Any, str]:

@@ -13,7 +13,7 @@ from sensorium.data.reading.documents import text_documents
 from sensorium.data.reading.html import MAX_PAGE, PageError, calmly, decode_page, read_page
 from sensorium.data.reading.packed import LIMITS, Limits, UnpackError, check_unpacked
 from sensorium.data.reading.places import UnreadableError
-from sensorium.data.reading.streams import File
+from sensorium.data.reading.streams import BLOCK, File
 from sensorium.data.sample import Ledger, Sample
 from sensorium.errors import require
 
@@ -21,6 +21,8 @@ _HTML = ("text/html", "application/xhtml+xml")
 _STARTS = (b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"WARC/1.")
 """What a record begins with: compressed, or plain."""
 _ENCODED = ("Content-Encoding", "Transfer-Encoding")
+_MARGIN = 1 << 12
+"""Bytes that the compressed content of a page may have beyond twice what is in it."""
 _TRIES = 10_000
 
 
@@ -46,11 +48,27 @@ def warc_documents(
         try:
             for record in _records(file, begin):
                 last = begin + int(record.stream_pos)
-                size += int(record.content_length)
+                kind = _kind(record, ledger)
+                data = _read(record, MAX_PAGE + 1) if kind else b""
+                # What a record claims to hold proves nothing: what comes out of it is counted.
+                size, taken = size + len(data), len(data)
                 check_unpacked(size, file.tell(), limits)
-                yield from _documents(record, source, last, ledger, encoding)
+                if kind:
+                    yield from _documents(record, kind, data, f"{source}, record at byte {last}", ledger, encoding)
                 told = False
-            return
+                while left := len(_read(record, BLOCK)):
+                    size, taken = size + left, taken + left
+                    check_unpacked(size, file.tell(), limits)
+                if _swallowed(record, taken):
+                    # It claims more than there is, so that what came out may be the records behind it.
+                    told = True
+                    break
+            else:
+                return
+            found = _next(file, last + 1)
+            if found is None:
+                return
+            begin = found
         except UnpackError as error:
             raise UnreadableError(f"cannot be read: {error}", where=source) from error
         except (OSError, PageError) as error:
@@ -103,17 +121,27 @@ def _next(file: File, begin: int) -> int | None:
     return None
 
 
-def _documents(record: Any, source: str, place: int, ledger: Ledger, encoding: str | None) -> Iterator[Sample]:
-    where = f"{source}, record at byte {place}"
-    kind = _kind(record, ledger)
-    if kind is None:
-        return
-    data = calmly(lambda: record.reader.read(MAX_PAGE + 1))
-    encoded = record.is_http and any(record.http_headers.get(name) for name in _ENCODED)
+def _read(record: Any, size: int) -> bytes:
+    return bytes(calmly(lambda: record.reader.read(size)))
+
+
+def _encoded(record: Any) -> bool:
+    """Whether what is read of a record is not as long as what it holds."""
+    return bool(record.is_http) and any(record.http_headers.get(name) for name in _ENCODED)
+
+
+def _swallowed(record: Any, taken: int) -> bool:
+    """Whether a record claims more bytes than came out of it, by a margin if those were compressed, or in chunks."""
+    return int(record.content_length) > (2 * taken + _MARGIN if _encoded(record) else taken)
+
+
+def _documents(
+    record: Any, kind: str, data: bytes, where: str, ledger: Ledger, encoding: str | None
+) -> Iterator[Sample]:
     if len(data) > MAX_PAGE:
         ledger.problem(where, f"a page of more than {MAX_PAGE} bytes")
         return
-    if record.headers.get("WARC-Truncated") or (not encoded and len(data) < record.content_length):
+    if record.headers.get("WARC-Truncated") or (not _encoded(record) and len(data) < record.content_length):
         ledger.problem(where, "the record is cut short")
         return
     said = encoding or (record.http_charset if record.is_http else None)
