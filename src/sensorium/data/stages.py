@@ -14,7 +14,7 @@ their `repr` is part of what tells one run from another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -174,3 +174,15 @@ def with_column(batch: pa.RecordBatch, name: str, values: pa.Array) -> pa.Record
     if place < 0:
         return batch.append_column(name, values)
     return batch.set_column(place, name, values)
+
+
+def neighbours(texts: Sequence[str], characters: int) -> Iterator[Sequence[str]]:
+    """Texts that follow each other, in groups of together about so many characters."""
+    start = size = 0
+    for place, text in enumerate(texts):
+        size += len(text)
+        if size >= characters:
+            yield texts[start : place + 1]
+            start, size = place + 1, 0
+    if start < len(texts):
+        yield texts[start:]

@@ -38,13 +38,15 @@ def test_without_ray_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_address_at_which_nothing_listens_is_told_at_once() -> None:
-    ray = pytest.importorskip("ray")
+    import ray
+
     with pytest.raises(InputError, match=r"^127\.0\.0\.1:1: no Ray cluster can be used there: .*ray start"):
         on_ray._connect(ray, "127.0.0.1:1", None)
 
 
 def test_a_clients_connection_is_refused() -> None:
-    ray = pytest.importorskip("ray")
+    import ray
+
     with pytest.raises(InputError, match="client's connection"):
         on_ray._connect(ray, "ray://head:10001", None)
 
@@ -148,7 +150,7 @@ NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 << 20, "include
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    pytest.importorskip("ray.data")
+    import ray.data  # noqa: F401
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
@@ -270,7 +272,8 @@ def test_a_node_that_dies_in_the_middle_changes_no_byte(
 
 def other_node() -> str:
     """Of the two nodes the one that this process is not on."""
-    ray = pytest.importorskip("ray")
+    import ray
+
     here = ray.get_runtime_context().get_node_id()
     (other,) = {node["NodeID"] for node in ray.nodes() if node["Alive"]} - {here}
     return other

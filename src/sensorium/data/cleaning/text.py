@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sensorium.data.cleaning.marks import ODD, SPACE, UNSEEN, UNSEEN_CHARACTERS, marks_of, may_be_mac, suspects
-from sensorium.data.stages import TEXT, Mapped, with_texts
+from sensorium.data.stages import TEXT, Mapped, neighbours, with_texts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,7 +56,7 @@ def clean(text: str, *, form: UnicodeForm = "NFC") -> str:
 def clean_all(texts: Sequence[str], *, form: UnicodeForm = "NFC") -> list[str]:
     """The repaired texts: those that `clean` gives one by one, in less time."""
     cleaned = list[str]()
-    for group in _groups(texts):
+    for group in neighbours(texts, _TOGETHER):
         cleaned.extend(_clean_group(group, form))
     return cleaned
 
@@ -88,18 +88,6 @@ class Clean:
         if not changed:
             return Mapped(batch)
         return Mapped(with_texts(batch, cleaned), {"texts repaired": changed})
-
-
-def _groups(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Neighbours of together about a million characters."""
-    start = size = 0
-    for place, text in enumerate(texts):
-        size += len(text)
-        if size >= _TOGETHER:
-            yield texts[start : place + 1]
-            start, size = place + 1, 0
-    if start < len(texts):
-        yield texts[start:]
 
 
 def _clean_group(texts: Sequence[str], form: UnicodeForm) -> Iterator[str]:

@@ -6,7 +6,7 @@ Unusual: nothing is done token by token. Ids leave the tokenizer in lists of a s
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,7 +28,7 @@ from sensorium.data.prepare.work import whole
 from sensorium.data.sample import Ledger
 from sensorium.data.segment import sentences
 from sensorium.data.shards import token_dtype
-from sensorium.data.stages import TEXT
+from sensorium.data.stages import TEXT, neighbours
 from sensorium.data.tokens.tokenizer import Tokenizer
 from sensorium.files import write_json
 
@@ -145,7 +145,7 @@ def encode(texts: Sequence[str], tokenizer: Tokenizer, lengths: NDArray[np.int64
     """
     dtype = token_dtype(tokenizer.vocab_size)
     flat, of_pieces, counts = list[NDArray[Any]](), list[NDArray[np.int64]](), list[int]()
-    for some in _slices(texts):
+    for some in neighbours(texts, _HELD):
         pieces = [sentences(text) for text in some]
         counts += map(len, pieces)
         if lengths is None:
@@ -176,17 +176,6 @@ def encode(texts: Sequence[str], tokenizer: Tokenizer, lengths: NDArray[np.int64
 def _sums(values: NDArray[Any]) -> NDArray[np.int64]:
     """Sums of the first 0, 1, 2, ... values."""
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(values, dtype=np.int64)])
-
-
-def _slices(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    start, size = 0, 0
-    for place, text in enumerate(texts):
-        size += len(text)
-        if size >= _HELD:
-            yield texts[start : place + 1]
-            start, size = place + 1, 0
-    if start < len(texts):
-        yield texts[start:]
 
 
 def _lists(values: NDArray[Any], lengths: NDArray[np.int64]) -> pa.LargeListArray:
