@@ -25,6 +25,9 @@ from transformers import (
 
 from benchmarks.common import Precision
 
+_IGNORED = -100
+"""The label of what is no target, in `transformers`."""
+
 
 class _Clock(TrainerCallback):
     """Time between the end of the warm-up steps and the last step."""
@@ -60,17 +63,18 @@ def tokens_per_second(
     On a GPU batches are collated in worker processes and pinned, and the last step is waited for.
     """
     logging.disable(logging.WARNING)
-    sizes: list[int] = []
     on_gpu = torch.cuda.is_available()
     two_stacks = bool(model.config.is_encoder_decoder)
     make, settings = (Seq2SeqTrainer, Seq2SeqTrainingArguments) if two_stacks else (Trainer, TrainingArguments)
+    sizes: list[torch.Tensor] = []
 
-    def collate(examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        sizes.append(sum(len(example[counted]) for example in examples))
-        return collator(examples)
+    class Counting(make):  # type: ignore[misc, valid-type]
+        """Counts what it is given where it lies, as batches are collated in other processes."""
 
-    # Worker processes collate for themselves: there the rows are of one length, and every batch is of as many tokens.
-    workers = 4 if on_gpu and len({len(row[counted]) for row in dataset}) == 1 else 0
+        def training_step(self, model: Any, inputs: dict[str, torch.Tensor], *rest: Any, **more: Any) -> torch.Tensor:
+            real = inputs["labels"] != _IGNORED if counted == "labels" else inputs.get("attention_mask")
+            sizes.append(torch.tensor(inputs[counted].numel()) if real is None else real.sum())
+            return super().training_step(model, inputs, *rest, **more)
 
     with tempfile.TemporaryDirectory() as folder:
         arguments = settings(
@@ -89,16 +93,15 @@ def tokens_per_second(
             use_cpu=not torch.cuda.is_available(),
             torch_compile=compiled,
             tf32=on_gpu or None,
-            dataloader_num_workers=workers,
+            dataloader_num_workers=4 if on_gpu else 0,
             dataloader_pin_memory=on_gpu,
         )
         clock = _Clock(warmup, steps + warmup)
-        trainer = make(model=model, args=arguments, train_dataset=dataset, data_collator=collate, callbacks=[clock])
+        trainer = Counting(
+            model=model, args=arguments, train_dataset=dataset, data_collator=collator, callbacks=[clock]
+        )
         trainer.train()
-        if workers:
-            sizes = [batch * len(dataset[0][counted])] * (steps + warmup)
-    # One batch may be collated ahead of the last step; the timed steps are those after the warm-up.
-    return sum(sizes[warmup : warmup + steps]) / (clock.end - clock.start)
+    return sum(int(size) for size in sizes[warmup:]) / (clock.end - clock.start)
 
 
 class _Budget(TrainerCallback):

@@ -9,6 +9,7 @@ import torch
 
 import sensorium as sm
 from sensorium.core.attend import attend
+from sensorium.core.fused_kernels import offsets
 from sensorium.core.mask import MaskSpec
 from sensorium.core.model import build, initialise
 from sensorium.errors import CapabilityError
@@ -17,6 +18,7 @@ from tests.core.test_attend import CASES, tensors
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
+CUDA = torch.device("cuda")
 TEXT = "The cat sat on the mat. The dog saw the cat and ran. A bird sang in the old tree.\n" * 40
 
 
@@ -42,7 +44,7 @@ def test_attention_equals_a_cpus(case: str, dtype: torch.dtype) -> None:
     valid = None if spec.key_valid is None else spec.key_valid.cuda()
     there = MaskSpec(
         causal=spec.causal, window=spec.window, key_valid=valid, lengths=spec.lengths, key_lengths=spec.key_lengths,
-        q_offset=spec.q_offset,
+        q_offset=spec.q_offset, offsets=None if spec.lengths is None else offsets(spec.lengths, spec.key_lengths, CUDA),
     )  # fmt: skip
     found, _ = attend(*moved, spec=there)
     bar = {"atol": 2e-5, "rtol": 1e-4} if dtype == torch.float32 else {"atol": 5e-2, "rtol": 5e-2}
@@ -75,12 +77,16 @@ def test_flex_attention_equals_a_cpus(lengths: tuple[int, ...]) -> None:
         attend(*(x[..., :8].cuda() for x in (q, k, v)), spec=spec, backend="flex")
 
 
-def test_dropout_within_packed_documents_keeps_the_expectation() -> None:
-    q, k, v = (x.detach().cuda() for x in tensors(batch=1, queries=7, keys=7))
-    spec = MaskSpec(causal=False, lengths=(3, 4))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("causal", [False, True])
+def test_dropout_within_packed_documents_keeps_the_expectation(dtype: torch.dtype, causal: bool) -> None:
+    q, k, v = (x.detach().to("cuda", dtype) for x in tensors(batch=1, queries=7, keys=7))
+    spec = MaskSpec(causal=causal, lengths=(3, 4), offsets=offsets((3, 4), None, CUDA))
     exact, _ = attend(q, k, v, spec=spec)
     drawn = torch.stack([attend(q, k, v, spec=spec, dropout_p=0.3)[0] for _ in range(2000)])
-    torch.testing.assert_close(drawn.mean(0), exact, atol=0.12, rtol=0)
+    assert drawn[0].dtype == dtype
+    assert not torch.equal(drawn[0], drawn[1])
+    torch.testing.assert_close(drawn.float().mean(0), exact.float(), atol=0.12, rtol=0)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -39,7 +39,7 @@ def test_shares_are_kept_and_gradients_of_those_ahead_are_held_back(
     monkeypatch.setattr("sensorium.fusion.modulation.torch.randn_like", torch.zeros_like)  # the noise, that is
     plain, held = (loop(table, tmp_path, alpha) for alpha in (0.0, 2.0))
     for one in (plain, held):
-        one._gradients(Stream(one.objective, one.train, 16, 0))
+        one._gradients([Stream(one.objective, one.train, 16, 0).next()])
     objective = plain.objective
     assert isinstance(objective, FusedObjective)
     assert objective.watched is not None

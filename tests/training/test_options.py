@@ -46,6 +46,7 @@ def test_gradient_checkpointing_recomputes_blocks_to_the_same_weights(
 COMPILED = """
 import sys
 from torch import nn
+from torch._dynamo.utils import counters
 from sensorium.training.train import train
 corpus, out, *overrides = sys.argv[1:]
 compiled, original = [], nn.Module.compile
@@ -58,6 +59,7 @@ assert not compiled
 fast = train(corpus, recipe="llama-tiny", out=out + "/compiled", overrides=overrides, compile=True)
 assert compiled == ["Block"], compiled
 assert abs(fast.metrics["loss"] / plain.metrics["loss"] - 1) < 1e-4, (fast.metrics, plain.metrics)
+assert counters["stats"]["unique_graphs"] <= 8, counters  # three pieces of a block, with and without gradients
 """
 
 

@@ -1,9 +1,9 @@
 """softmax(QKᵀ · scale) V, once to be read and three times to be fast.
 
 `eager` is the formula itself: the reference that the tests hold the others to, and the only one that returns
-the probabilities. `sdpa` is PyTorch's fused operator, `flex` FlexAttention, `varlen` runs packed documents one
-by one with no padding (PyTorch's varlen kernel on CUDA in half precision, one fused call a document on a CPU, documents
-of like lengths padded to one elsewhere).
+the probabilities. `sdpa` is PyTorch's fused operator, `flex` FlexAttention, `varlen` runs packed documents with no
+padding: by PyTorch's kernel for such on CUDA in half precision, one fused call a document on a CPU; where neither
+serves, documents of like lengths are padded to one.
 
 `auto` chooses by the request; a back-end asked for by name serves the request or raises, and never falls back.
 A query that may see no key at all (left padding) gives zeros in every back-end.
@@ -11,9 +11,9 @@ A query that may see no key at all (left padding) gives zeros in every back-end.
 
 from __future__ import annotations
 
-import importlib.util
 import math
-from functools import cache, lru_cache
+from collections.abc import Callable
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -21,11 +21,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from sensorium.core import fused_kernels
 from sensorium.core.documents import attend_documents
 from sensorium.core.mask import MaskSpec
 from sensorium.core.pack import restart
 from sensorium.core.padded import attend_padded
-from sensorium.errors import CapabilityError, EngineError
+from sensorium.errors import CapabilityError
 
 _SHORT = 512
 """Tokens of a document whose scores may be held at once in training."""
@@ -37,6 +38,8 @@ Queries = Float[Tensor, "batch heads queries head_dim"]
 Keys = Float[Tensor, "batch kv_heads keys head_dim"]
 Scores = Float[Tensor, "batch heads queries keys"]
 Bias = Float[Tensor, "#batch heads bias_queries bias_keys"]
+Attend = Callable[..., tuple[Tensor, Tensor | None]]
+"""`attend`, and what stands for it in graphs."""
 
 
 def attend(
@@ -87,6 +90,35 @@ def attend(
             return _varlen(q, k, v, spec, scale, bias, dropout_p), None
         case other:
             raise CapabilityError(f"unknown attention back-end {other!r}", fix="Known: auto, eager, sdpa, flex, varlen")
+
+
+def for_graphs(device: torch.device) -> Attend:
+    """`attend`, as it is called in what `torch.compile` compiles.
+
+    Packed documents have other lengths in every batch, and attention to them would be compiled anew each time. So only
+    what takes their offsets as a tensor is part of a graph, and all else is called from it.
+    """
+    outside: Attend = torch.compiler.disable(attend)  # type: ignore[no-untyped-call]
+
+    def within(
+        q: Queries,
+        k: Keys,
+        v: Keys,
+        *,
+        spec: MaskSpec,
+        scale: float | None = None,
+        bias: Bias | None = None,
+        dropout_p: float = 0.0,
+        need_probs: bool = False,
+        backend: Backend = "auto",
+    ) -> tuple[Queries, Scores | None]:
+        if backend == "auto" and not need_probs and fused_kernels.serves(q, spec, bias):
+            return _fused(q, k, v, spec, 1 / math.sqrt(q.shape[-1]) if scale is None else scale, dropout_p), None
+        return outside(
+            q, k, v, spec=spec, scale=scale, bias=bias, dropout_p=dropout_p, need_probs=need_probs, backend=backend
+        )
+
+    return outside if device.type == "cpu" else within
 
 
 def _choose(spec: MaskSpec, need_probs: bool) -> Backend:
@@ -164,9 +196,8 @@ def _single_query(q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, dr
 def _varlen(q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, bias: Bias | None, dropout_p: float) -> Queries:
     if spec.lengths is None:
         raise CapabilityError("attention back-end 'varlen' takes packed documents", fix="Use 'auto'")
-    half = q.dtype in (torch.float16, torch.bfloat16)
-    if q.is_cuda and half and dropout_p == 0.0 and bias is None and _has_varlen_kernel():
-        return _varlen_kernel(q, k, v, spec, spec.lengths, scale)
+    if fused_kernels.serves(q, spec, bias):
+        return _fused(q, k, v, spec, scale, dropout_p)
     if q.device.type != "cpu":
         return attend_padded(
             q,
@@ -219,47 +250,9 @@ def _beyond_fused(v: Keys, bias: Bias | None, lengths: tuple[int, ...], key_leng
     return len(lengths) >= _MANY and scores <= _VERY_SHORT**2 * len(lengths)
 
 
-def _varlen_kernel(q: Queries, k: Keys, v: Keys, spec: MaskSpec, lengths: tuple[int, ...], scale: float) -> Queries:
-    """PyTorch's variable-length flash kernel. Its windows count the tokens *beside* the query."""
-    from torch.nn.attention.varlen import varlen_attn
-
+def _fused(q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, dropout_p: float) -> Queries:
     k, v = _one_a_query_head(q, k), _one_a_query_head(q, v)
-    query, key, value = (x[0].transpose(0, 1).contiguous() for x in (q, k, v))
-    key_lengths = spec.key_lengths or lengths
-    reach = -1 if spec.window is None else spec.window - 1
-    window = (reach, 0 if spec.causal else reach)
-    out = varlen_attn(
-        query,
-        key,
-        value,
-        _starts(lengths, q.device),
-        _starts(key_lengths, q.device),
-        max(lengths),
-        max(key_lengths),
-        scale=scale,
-        window_size=window,
-    )
-    if not isinstance(out, Tensor):
-        raise EngineError("PyTorch's varlen_attn returned more than the attended values")
-    return out.transpose(0, 1)[None]
-
-
-@lru_cache(maxsize=16)
-def _starts(lengths: tuple[int, ...], device: torch.device) -> Tensor:
-    """The same for all layers of a pass."""
-    with torch.inference_mode(False):
-        return _cumulated(lengths, device)
-
-
-def _cumulated(lengths: tuple[int, ...], device: torch.device) -> Tensor:
-    sizes = torch.tensor(lengths, dtype=torch.int32, device=device)
-    return F.pad(sizes.cumsum(0, dtype=torch.int32), (1, 0))
-
-
-@cache
-def _has_varlen_kernel() -> bool:
-    """PyTorch brings it since 2.10."""
-    return importlib.util.find_spec("torch.nn.attention.varlen") is not None
+    return fused_kernels.attend_fused(q, k, v, spec=spec, scale=scale, dropout_p=dropout_p)
 
 
 def _flex(q: Queries, k: Keys, v: Keys, spec: MaskSpec, scale: float, bias: Bias | None, dropout_p: float) -> Queries:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sensorium.core.attend import Backend, attend
+from sensorium.core.attend import Attend, Backend, attend, for_graphs
 from sensorium.core.cache import CrossMemory, KVCache
 from sensorium.core.capture import Capture
 from sensorium.core.config import AttentionConfig
@@ -54,7 +52,7 @@ class Attention(nn.Module):
        └─ v ─ kv heads ─────────────────── (cache) ─┘
     """
 
-    attend: Callable[..., tuple[Tensor, Tensor | None]] = staticmethod(attend)
+    attend: Attend = staticmethod(attend)
 
     def __init__(self, config: AttentionConfig, dim: int, layer: int) -> None:
         super().__init__()
@@ -96,10 +94,9 @@ class Attention(nn.Module):
         out: Tensor = self.dropout(self.out(attended.transpose(1, 2).flatten(2)))
         return out
 
-    def keep_out_of_graphs(self) -> None:
-        """Before a block is compiled: packed documents have other lengths in every batch, and attention to them would
-        be compiled anew each time."""
-        self.attend = torch.compiler.disable(attend)  # type: ignore[no-untyped-call]
+    def prepare_for_graphs(self) -> None:
+        """Before a block is compiled, where it will be."""
+        self.attend = for_graphs(self.q.weight.device)
 
     def _heads(self, x: Float[Tensor, "batch seq width"]) -> Float[Tensor, "batch heads seq head_dim"]:
         return x.view(*x.shape[:-1], -1, self.config.head_dim).transpose(1, 2)

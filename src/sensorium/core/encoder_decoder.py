@@ -17,6 +17,7 @@ from sensorium.core.cache import CrossMemory, KVCache
 from sensorium.core.capture import Capture
 from sensorium.core.config import EncoderDecoderConfig, LanguageHeadConfig, StackConfig
 from sensorium.core.cross import CrossAttention
+from sensorium.core.fused_kernels import offsets
 from sensorium.core.head import LanguageHead, LanguageInputs
 from sensorium.core.mask import MaskSpec
 from sensorium.core.pack import lengths_of, pad_back, unpad
@@ -155,7 +156,10 @@ class EncoderDecoder(Writer):
         read = self.encoder(
             source, positions=source_positions, valid=source_valid, lengths=source_lengths, backend=backend
         )
-        spec = MaskSpec(causal=False, key_valid=source_valid, lengths=target_lengths, key_lengths=source_lengths)
+        at = None if target_lengths is None else offsets(target_lengths, source_lengths, target.device)
+        spec = MaskSpec(
+            causal=False, key_valid=source_valid, lengths=target_lengths, key_lengths=source_lengths, offsets=at
+        )
         return self.decoder(  # type: ignore[no-any-return]
             target,
             positions=target_positions,

@@ -19,8 +19,23 @@ MaskMod = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
+class Offsets:
+    """Where packed documents lie, as a GPU's kernel takes it."""
+
+    queries: Int[Tensor, " documents_and_end"]
+    """Where each document's queries begin, and where the last ends; int32."""
+    keys: Int[Tensor, " documents_and_end"]
+    longest_query: int
+    """At least as many as the longest document has."""
+    longest_key: int
+
+
+@dataclass(eq=False)
 class MaskSpec:
     """What an attention call may look at.
+
+    Not to be changed; yet not frozen, as `torch.compile` (of PyTorch 2.11) looks into all fields of a frozen one, and
+    compiles anew for other `lengths` even where they only pass through.
 
     Raises:
         ValueError: padding and packing are given together; they exclude each other. Or the keys of other sequences
@@ -41,6 +56,8 @@ class MaskSpec:
     """Who may see whom, pair by pair, where no simpler rule says it (the branches of a `Tree`)."""
     q_offset: int = 0
     """Place of the first query among the keys: how many keys a cache held before."""
+    offsets: Offsets | None = None
+    """Of `lengths` (and `key_lengths`), where a kernel takes them (`core/fused_kernels.py`)."""
     _dense: dict[tuple[int, int], Bool[Tensor, "batch 1 queries keys"] | None] = field(default_factory=dict, repr=False)
     _opened: dict[tuple[int, int], tuple[Tensor | None, Tensor | None]] = field(default_factory=dict, repr=False)
 

@@ -1,5 +1,5 @@
 """Attention within packed documents where a call costs more than padding: on a GPU, with what its variable-length
-kernel does not serve (dropout, a bias, single precision).
+kernel does not serve (single precision, a bias, odd sizes of heads).
 
 Unusual: documents are padded only to the longest of those that are at least half as long, so that one long document
 does not widen all others. Where each lies is worked out once for a batch, not in every layer. Every batch has shapes of

@@ -21,6 +21,7 @@ from sensorium.core.capture import Capture
 from sensorium.core.config import StackConfig, TrunkConfig
 from sensorium.core.dropout import Dropout
 from sensorium.core.embed import TokenEmbed
+from sensorium.core.fused_kernels import offsets
 from sensorium.core.mask import MaskSpec
 from sensorium.core.norm import build_norm
 from sensorium.core.pack import is_unbroken, lengths_of, pad_back, restart, unpad
@@ -69,7 +70,8 @@ class Trunk(nn.Module):
         config, past = self.config, cache.length if cache is not None else 0
         if positions is None:
             positions = place(x, valid, lengths, past)
-        spec = MaskSpec(causal=config.causal, key_valid=valid, lengths=lengths, q_offset=past)
+        at = None if lengths is None else offsets(lengths, None, x.device)
+        spec = MaskSpec(causal=config.causal, key_valid=valid, lengths=lengths, q_offset=past, offsets=at)
         if tree is not None:
             spec = tree.spec()
         rotary = config.rotary

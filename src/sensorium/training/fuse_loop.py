@@ -5,13 +5,15 @@ Unusual: it is the one loop; this adds only what must happen when the gradients 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from torch import Tensor
 
 from sensorium.fusion.model import FusedModel
 from sensorium.fusion.modulation import gradient_shares, modulate_gradients, unimodal_scores
 from sensorium.objectives.fused import FusedObjective
-from sensorium.objectives.stream import Stream
 from sensorium.training.loop import Loop
 
 
@@ -21,8 +23,8 @@ class FusedLoop(Loop):
 
     modulation: float = 0.0
 
-    def _gradients(self, stream: Stream[Any, Any, Any]) -> tuple[float, float, int]:
-        found = super()._gradients(stream)
+    def _gradients(self, batches: Sequence[Any]) -> tuple[Tensor, Tensor]:
+        found = super()._gradients(batches)
         model, objective = self.model, self.objective
         if not isinstance(model, FusedModel) or not isinstance(objective, FusedObjective) or len(model.names) < 2:
             return found

@@ -6,16 +6,17 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sensorium.errors import TrainingError
+from sensorium.objectives.feed import Feed
 from sensorium.objectives.objective import AnyObjective, Split
 from sensorium.objectives.order import Place
 from sensorium.objectives.stream import Stream, one_pass
@@ -69,19 +70,20 @@ class Loop:
             TrainingInterruptedError: Ctrl-C or SIGTERM; the state is saved.
             DiskError: the disk is full.
         """
-        recipe, stream = self.recipe, self._stream()
+        recipe = self.recipe
         record = Record(self.folder, step=self.at.step)
         metrics: dict[str, float] = {}
         keep_freed_memory()
         with (
             _stop_signals() as stop,
+            Feed(self._stream(), self.device) as feed,
             progress(f"training ({recipe.title})", 1.0, done=self.share(), show=show_progress) as advance,
         ):
             meter = _Meter(self)
             try:
                 while self.share() < 1.0:
                     before = self.share()
-                    loss = self._step(stream)
+                    loss = self._step(feed)
                     if self.at.step % LOG_EVERY == 0 or self.share() >= 1.0:
                         meter.report(loss, record, advance)
                     advance(self.share() - before, "")
@@ -114,46 +116,47 @@ class Loop:
         places = [Place(*place) for place in self.at.places]
         return Stream(self.objective, self.train, self.recipe.budget, self.recipe.run.seed, places=places)
 
-    def _step(self, stream: Stream[Any, Any, Any]) -> float:
+    def _step(self, feed: Feed[Any]) -> float:
         """One optimiser step; its mean loss."""
         start = time.perf_counter()
         recipe = self.recipe
         self.model.train()
         set_rates(self.optimizers, learning_rate(recipe.schedule, step=self.at.step, progress=self.share()))
-        place = stream.where
-        loss, shown, tokens = self._gradients(stream)
-        self._check("the loss", loss, place)
+        taken = [feed.take() for _ in range(recipe.accumulate)]
+        loss, shown = self._gradients([one.batch for one in taken])
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        self._check("the norm of the gradient", float(norm), place)
+        values = torch.stack([loss.to(norm), shown.to(norm), norm]).tolist()  # together: a GPU is waited for once
+        self._check("the loss", values[0], taken[0].where)
+        self._check("the norm of the gradient", values[2], taken[0].where)
         if recipe.optim.clip:
             torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), recipe.optim.clip, norm)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.at.step += 1
-        self.at.tokens += tokens
+        self.at.tokens += sum(one.batch.tokens for one in taken)
         self.at.seconds += time.perf_counter() - start
-        self.at.places, self.at.passed = [list(place) for place in stream.places], stream.passed
-        return shown
+        self.at.places, self.at.passed = [list(place) for place in taken[-1].places], taken[-1].passed
+        return float(values[1])
 
-    def _gradients(self, stream: Stream[Any, Any, Any]) -> tuple[float, float, int]:
-        """Add up the gradients of a step's batches; the mean loss that they are of, the one to show, which validation
-        has too, and how many tokens the batches hold.
+    def _gradients(self, batches: Sequence[Any]) -> tuple[Tensor, Tensor]:
+        """Add up the gradients of a step's batches; the mean loss that they are of, and the one to show, which
+        validation has too.
 
         Each pass weighs as much as it predicts, so that many small ones are one large one.
         """
-        batches = [stream.next(self.device) for _ in range(self.recipe.accumulate)]
-        predicted, total, shown = sum(len(batch.targets) for batch in batches), 0.0, 0.0
+        predicted = sum(len(batch.targets) for batch in batches)
+        total = shown = torch.zeros((), device=self.device)
         for batch in batches:
             share = len(batch.targets) / predicted if predicted else 1 / len(batches)
             with self.autocast():
                 found = self.objective.loss(self.model, batch)
                 loss = found.total * share
             loss.backward()  # type: ignore[no-untyped-call]
-            total += float(loss.detach())
-            shown += float(found.parts["loss"]) * share
-        return total, shown, sum(batch.tokens for batch in batches)
+            total = total + loss.detach()
+            shown = shown + found.parts["loss"].detach() * share
+        return total, shown
 
     def _check(self, what: str, value: float, place: str) -> None:
         """Stop before a step that would spoil the weights."""

@@ -196,5 +196,5 @@ def _prepare(model: Transformer, recipe: Recipe, *, compile: bool) -> None:
         for block in stack.blocks if compile else ():
             for module in block.modules():
                 if isinstance(module, Attention):
-                    module.keep_out_of_graphs()
+                    module.prepare_for_graphs()
             block.compile(dynamic=True)
