@@ -4,7 +4,8 @@
     python -m benchmarks.tokenise --peer peer/bin/python
 
 All read the same JSON Lines (`data_text.py`) with the same byte-level BPE. Ours goes from the files to the shards of a
-corpus: it cuts documents into sentences, splits off a validation set and keeps an account as always; `datasets` goes
+corpus: it cuts documents into sentences, splits off a validation set and keeps an account as always, and asks the
+library only for words that it has not seen before (`sensorium.data.prepare.byte_level`); `datasets` goes
 from the files to `save_to_disk`, and hands its batches to the `tokenizers` library itself, without what `transformers`
 would add. The bare encoder has all texts in memory, and neither reads nor writes. Each is a process of its own, timed
 from after its imports.

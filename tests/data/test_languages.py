@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sensorium.data.codes import LANGUAGES, base, find_code, language_code, matching
-from sensorium.data.language import is_in
+from sensorium.data.language import is_in, script
 from sensorium.errors import InputError
 
 
@@ -90,3 +91,12 @@ def test_text_in_another_script_is_refused(text: str, code: str) -> None:
 @given(st.text(max_size=40), st.sampled_from(sorted(LANGUAGES)))
 def test_any_text_can_be_asked_about(text: str, code: str) -> None:
     assert is_in(text, code) in (True, False)
+
+
+def test_the_script_is_that_of_most_letters() -> None:
+    for character in map(chr, range(0x3100)):
+        one = next((name for name in ("Han", "Latin") if regex.match(rf"\p{{{name}}}", character)), "other")
+        assert script(f"{character}! " * 8) == one.lower(), character
+    assert script("µ " * 40 + "a") == script("ж" * 40 + "a") == script("“…” ¿3½") == script("") == "other"
+    assert script("“Où est-il…?” ж") == script("é—ß 中") == "latin"
+    assert script("GNU 中文系统") == "han"

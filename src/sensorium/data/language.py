@@ -7,6 +7,7 @@ without. A few words in another language (a name, a quotation) are no reason to 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import regex
@@ -19,6 +20,8 @@ _HAN = regex.compile(r"\p{Han}")
 _LATIN = regex.compile(r"\p{Latin}+")
 _OTHER = regex.compile(r"[\p{L}--[\p{Han}\p{Latin}]]", flags=regex.V1)
 _LETTER = regex.compile(r"\p{L}")
+_LATIN_AT_MOST = re.compile("[\0-´¶-\u024f\u2000-\u206f]*")
+"""Most texts need no count: they hold no letters but Latin ones. The micro sign is of no script."""
 _OF = {name: regex.compile(rf"\p{{{name}}}") for language in LANGUAGES.values() for name in language.scripts}
 _SHARE = 0.25
 """What of a text must be in its language's script, a Latin word weighing as one letter: Chinese about software is full
@@ -56,6 +59,8 @@ _WORDS = _own_words()
 def script(text: str) -> str:
     """`latin`, `han` or `other`: the script of most of the text. A Latin word weighs as one character."""
     sample = text[:20_000]
+    if sample.isascii() or _LATIN_AT_MOST.fullmatch(sample):
+        return "latin" if any(map(str.isalpha, sample)) else "other"
     counts = {
         "han": len(_HAN.findall(sample)),
         "latin": len(_LATIN.findall(sample)),

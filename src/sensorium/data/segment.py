@@ -33,7 +33,7 @@ def _end() -> re.Pattern[str]:
         rf"""
         [\n.!?{marks}{_UNSPACED}] (?:
             (?P<mark> (?<=[{marks}]) [{marks}]*+ [{_CLOSERS}]*+ )
-          | (?P<latin> (?<=[.!?]) (?<![.!?][.!?]) [.!?]*+ [{_CLOSERS}]*+ ) (?=\s)  # before white space it may end one
+          | (?P<latin> (?<=[.!?]) (?<![.!?][.!?]) [.!?]*+ [{_CLOSERS}]*+ ) (?=\s)(?!\s++[a-z])  # may end one
           | (?P<blank> (?<=\n) (?=\s*?\n) )
           | (?P<unspaced> (?<=[{_UNSPACED}]) (?<![{_UNSPACED}][{_UNSPACED}])
                 [{_UNSPACED}]{{19,}}+ (?=\s+[{_UNSPACED}]) )
@@ -53,8 +53,11 @@ sra srta dra ud uds núm pág págs av
 dott sig ing mgr art
 """
 """Abbreviations that a name, a number or a noun follows: English and French, German, Spanish, others."""
-_TITLES = frozenset(_BEFORE_NAMES.split())
-_NEVER_LAST = frozenset(["e.g", "i.e", "cf", "viz", "approx", "z.b", "d.h", "u.a", "p.ex"])
+_NEVER_LAST = ("e.g", "i.e", "cf", "viz", "approx", "z.b", "d.h", "u.a", "p.ex")
+_ABBREVIATIONS = frozenset([*_BEFORE_NAMES.split(), *_NEVER_LAST])
+_LONGEST = max(map(len, _ABBREVIATIONS))
+_LOOKED_BACK = 24
+"""Characters before a full stop in which its word is looked for."""
 _ORDINALS = frozenset(["de", "da", "nb", "nn", "no", "fi", "cs", "sk", "hu", "et", "lv", "hr", "sl", "sr", "is", "pl"])
 """Languages in which a number with a full stop is an ordinal: am 3. Oktober."""
 
@@ -67,15 +70,18 @@ def sentences(text: str, language: str | None = None) -> list[str]:
         language: its code, if known: in German and some others a full stop after one or two digits ends nothing.
     """
     ordinals = language is not None and language.partition("-")[0] in _ORDINALS
-    pieces, start, first = [], 0, _first_letter(text, 0)
+    pieces, start = list[str](), 0
     for match in _end().finditer(text):
-        end = match.start() if match.lastgroup == "blank" else match.end()
-        if end <= first:
-            continue
-        if match.lastgroup == "latin" and not _ends(text, start, match, ordinals=ordinals):
-            continue
+        kind, (place, end) = match.lastgroup, match.span()
+        if kind == "latin":
+            if not _ends(text, start, place, end, ordinals=ordinals):
+                continue
+        elif kind == "blank":
+            if (place == start or text[place - 1].isspace()) and place <= _first_letter(text, start):
+                continue
+            end = place
         pieces.append(text[start:end])
-        start, first = end, _first_letter(text, end)
+        start = end
     if start < len(text):
         rest = text[start:]
         if rest.strip() or not pieces:
@@ -91,23 +97,23 @@ def _first_letter(text: str, start: int) -> int:
     return found.start() if found else len(text)
 
 
-def _ends(text: str, start: int, match: re.Match[str], *, ordinals: bool) -> bool:
-    """Does this full stop end a sentence, or an abbreviation?"""
-    marks = text[match.start() : match.end()]
-    follows = _STARTS_SENTENCE.match(text, match.end()) is not None
-    if not follows or marks[0] != "." or marks.startswith(".."):
+def _ends(text: str, start: int, place: int, end: int, *, ordinals: bool) -> bool:
+    """Does the full stop at a place end a sentence, or an abbreviation? What belongs to it reaches to `end`."""
+    behind = text[end + 1 : end + 2]
+    if text[end] == " " and behind.isascii() and behind.isalnum():  # as mostly
+        follows = not behind.islower()
+    else:
+        follows = _STARTS_SENTENCE.match(text, end) is not None
+    if not follows or text[place] != "." or text.startswith("..", place):
         return follows
-    word = _last_word(text[max(start, match.start() - 24) : match.start()])
-    initial = len(word) == 1 and word.isalpha() and word != "i"
-    if word in _TITLES or word in _NEVER_LAST or initial:
-        return False
-    return not (ordinals and word.isdecimal() and len(word) <= 2)
-
-
-def _last_word(text: str) -> str:
-    """The word that a text ends with, in small letters; most consist of letters only, and need no pattern."""
-    last = text[max(text.rfind(" "), text.rfind("\n")) + 1 :]
-    if not last.isalnum():
+    last = text[max(start, place - _LOOKED_BACK) : place]
+    last = last[max(last.rfind(" "), last.rfind("\n")) + 1 :]
+    if not last.isalnum():  # most words consist of letters only, and need no pattern
         found = _LAST_WORD.search(last)
         last = found.group().rstrip(".") if found else ""
-    return last.lower()
+    if len(last) > _LONGEST:
+        return True
+    word = last.lower()
+    if word in _ABBREVIATIONS or (len(word) == 1 and word.isalpha() and word != "i"):
+        return False
+    return not (ordinals and word.isdecimal() and len(word) <= 2)

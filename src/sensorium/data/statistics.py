@@ -102,7 +102,14 @@ class Statistics:
         return cls(ngrams=NgramSample(max(0, (n_bytes // (CAPACITY * 64)).bit_length())))
 
     @classmethod
-    def of(cls, batch: pa.RecordBatch, *, level: int = 0, capacity: int = CAPACITY) -> Statistics:
+    def of(
+        cls,
+        batch: pa.RecordBatch,
+        *,
+        level: int = 0,
+        capacity: int = CAPACITY,
+        characters: Characters | None = None,
+    ) -> Statistics:
         """Look at a batch.
 
         Args:
@@ -110,11 +117,13 @@ class Statistics:
                 `tokens` (how many a document has), `licence` and `file` (else the source tells the file).
             level: n-grams are counted in one piece of text in 2^level, or fewer.
             capacity: distinct n-grams to hold.
+            characters: of its texts, where they are known already.
         """
         import pyarrow.compute as pc
 
         columns, texts = set(batch.schema.names), batch.column(TEXT)
-        characters = Characters.of(texts)
+        if characters is None:
+            characters = Characters.of(texts)
         words, length = characters.words, np.diff(characters.documents)
         size = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False).astype(np.int64)
         one = np.ones(len(size), np.int64)
@@ -151,12 +160,25 @@ class Statistics:
             ngrams=self.ngrams.merge(other.ngrams),
         )
 
-    def add(self, batch: pa.RecordBatch) -> Statistics:
-        """Of these documents and a batch more: what `merge` of its own would give, sooner."""
-        return self.merge(Statistics.of(batch, level=self.ngrams.level, capacity=self.ngrams.capacity))
+    def add(self, batch: pa.RecordBatch, characters: Characters | None = None) -> Statistics:
+        """Of these documents and a batch more: what `merge` of its own would give, sooner.
+
+        Args:
+            batch: as for `of`.
+            characters: of its texts, where they are known already.
+        """
+        level, capacity = self.ngrams.level, self.ngrams.capacity
+        return self.merge(Statistics.of(batch, level=level, capacity=capacity, characters=characters))
 
     def summary(self) -> dict[str, Any]:
         """What a report shows, as plain values."""
+        best = {
+            str(order): [[ngram.text, ngram.count, ngram.error] for ngram in self.ngrams.top(order, _LISTED)]
+            for order in ORDERS
+        }
+        return {**self._counts(), "ngrams": {"share": round(self.ngrams.share, 6), **best}}
+
+    def _counts(self) -> dict[str, Any]:
         return {
             "documents": self.documents,
             "characters": self.characters,
@@ -168,18 +190,11 @@ class Statistics:
             "languages": self.languages.to_dict(OF_LANGUAGES),
             "files": self.files.to_dict(OF_FILES),
             "licences": self.licences.to_dict(OF_LICENCES),
-            "ngrams": {
-                "share": round(self.ngrams.share, 6),
-                **{
-                    str(order): [[ngram.text, ngram.count, ngram.error] for ngram in self.ngrams.top(order, _LISTED)]
-                    for order in ORDERS
-                },
-            },
         }
 
     def to_dict(self) -> dict[str, Any]:
         """All there is, to be merged later; the n-grams held make it some megabytes at most."""
-        return {**self.summary(), "sample": self.ngrams.to_dict()}
+        return {**self._counts(), "sample": self.ngrams.to_dict()}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Statistics:

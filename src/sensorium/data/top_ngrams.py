@@ -13,7 +13,7 @@ two pieces are not seen: fewer than one in a hundred.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import groupby, pairwise
@@ -121,14 +121,17 @@ class NgramSample:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, whole. Each order is one text of lines: a third of what an object would take."""
+        """Plain values for JSON, whole. Each order is one text of lines and their numbers, which is smaller and sooner
+        read than an object."""
         counts = {str(at): [_lines(one) for one in counters] for at, counters in sorted(self.counts.items())}
         return {"level": self.level, "capacity": self.capacity, "words": self.words, "counts": counts}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> NgramSample:
         """What `to_dict` made."""
-        counts = {int(at): _three(*map(_of_lines, counters)) for at, counters in value["counts"].items()}
+        counts = {
+            int(at): _three(*(_of_lines(*lines) for lines in counters)) for at, counters in value["counts"].items()
+        }
         return cls(int(value["level"]), int(value["capacity"]), int(value["words"]), counts)
 
 
@@ -182,13 +185,13 @@ def _three(words: Counter[str], pairs: Counter[str], triples: Counter[str]) -> C
     return words, pairs, triples
 
 
-def _lines(counter: Counter[str]) -> str:
-    return "\n".join(f"{count} {text}" for text, count in sorted(counter.items()))
+def _lines(counter: Counter[str]) -> tuple[str, list[int]]:
+    texts = sorted(counter)
+    return "\n".join(texts), [counter[text] for text in texts]
 
 
-def _of_lines(lines: str) -> Counter[str]:
-    parts = (line.split(" ", 1) for line in lines.split("\n") if line)
-    return Counter({text: int(count) for count, text in parts})
+def _of_lines(lines: str, numbers: Sequence[int]) -> Counter[str]:
+    return Counter(dict(zip(lines.split("\n"), numbers, strict=False)))  # no line is one that is empty
 
 
 def _size(counters: Counters) -> int:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
+from sensorium.data.characters import Characters
 from sensorium.data.language import script
 from sensorium.data.prepare.account import ledger_dict
 from sensorium.data.prepare.arrow import ArrowWriter, read_arrow
@@ -40,6 +41,8 @@ HASH = "sensorium_hash"
 """The column of the hashes that choose the split."""
 SCRIPT = "sensorium_script"
 """The column of the script that most of a document is written in."""
+_HEAD = 2000
+"""Characters that tell it."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,9 @@ class Segment:
             staged = stack.enter_context(ArrowWriter(self.path(task.unit, ".arrow")))
             keys = stack.enter_context(ArrowWriter(self.path(task.unit, ".keys.arrow"), packed=False))
             for batch in self._batches(task, ledger, books):
-                if self.number == 0:
-                    before = before.add(batch)
+                seen = Characters.of(batch.column(TEXT)) if self.number == 0 else None
+                if seen is not None:
+                    before = before.add(batch, seen)
                 left = through(batch, self.stages, books)
                 if not left.num_rows:
                     continue
@@ -110,7 +114,7 @@ class Segment:
                 else:
                     hashed = _hashed(left, self.seed)
                     split.add(hashed)
-                    after = after.add(_told_languages(hashed))
+                    after = after.add(_told_languages(hashed), seen if left is batch else None)
                     staged.write(hashed)
         sample = books.dropped.table()
         if sample.num_rows:
@@ -181,7 +185,7 @@ def _hashed(batch: pa.RecordBatch, seed: int) -> pa.RecordBatch:
     texts = batch.column(TEXT).to_pylist()
     hashes = [xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"), seed=seed) for text in texts]
     batch = with_column(batch, HASH, pa.array(hashes, pa.uint64()))
-    return with_column(batch, SCRIPT, pa.array(map(_script, texts), pa.string()))
+    return with_column(batch, SCRIPT, pa.array((script(text[:_HEAD]) for text in texts), pa.string()))
 
 
 def language_of(batch: pa.RecordBatch) -> list[str]:
@@ -197,14 +201,6 @@ def _told_languages(batch: pa.RecordBatch) -> pa.RecordBatch:
     if LANGUAGE not in batch.schema.names:
         batch = with_column(batch, CONFIDENCE, pa.array([0.0] * batch.num_rows, pa.float32()))
     return with_column(batch, LANGUAGE, pa.array(language_of(batch), pa.string()))
-
-
-def _script(text: str) -> str:
-    """`script` of the first letters, of which plain English, the commonest case, needs no count."""
-    head = text[:2_000]
-    if head.isascii():
-        return "latin" if any(map(str.isalpha, head)) else "other"
-    return script(head)
 
 
 def _tell_left_out(ledger: Ledger, task: Task) -> dict[str, str]:

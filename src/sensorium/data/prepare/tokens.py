@@ -1,6 +1,7 @@
 """Documents to tokens, a unit at a time: the sentences of each, and how long they are, in Arrow lists.
 
-Unusual: nothing is done token by token. Ids leave the tokenizer in lists of a sentence each and are flattened at once.
+Unusual: nothing is done token by token. Byte-level BPE, the default, goes by distinct words (`byte_level`); what other
+tokenizers answer, lists of a sentence each, is flattened at once.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from sensorium.data.fertility import fragments
 from sensorium.data.prepare.account import ledger_dict
 from sensorium.data.prepare.arrow import ArrowWriter, read_arrow
-from sensorium.data.prepare.byte_level import by_sentence, token_bytes
+from sensorium.data.prepare.byte_level import Words, words_of
 from sensorium.data.prepare.segment import HASH, SCRIPT, language_of
 from sensorium.data.prepare.split import Splitter
 from sensorium.data.prepare.units import Task, mark
@@ -73,7 +74,7 @@ class Tokenise:
         for piece, reason in task.left_out:
             ledger.problem(task.unit.parts[0].path, f"batch {piece + 1} of its documents is left out: {reason}")
         begun = time.perf_counter()
-        tokenizer, of_bytes, lengths = _tokenizer(self.tokenizer, self.version)
+        tokenizer, of_bytes, words = _tokenizer(self.tokenizer, self.version)
         first, languages = 0, _Languages(tokenizer.unk_id, of_bytes)
         left_out = {piece for piece, _ in task.left_out}
         with ExitStack() as stack:
@@ -85,7 +86,7 @@ class Tokenise:
                 first += batch.num_rows
                 if piece in left_out:
                     continue
-                encoded = encode(batch.column(TEXT).to_pylist(), tokenizer, lengths)
+                encoded = encode(batch.column(TEXT).to_pylist(), tokenizer, words)
                 languages.add(batch, encoded)
                 tokens.write(encoded.batch(held))
                 if kept is not None:
@@ -134,43 +135,39 @@ class Encoded:
         )
 
 
-def encode(texts: Sequence[str], tokenizer: Tokenizer, lengths: NDArray[np.int64] | None = None) -> Encoded:
+def encode(texts: Sequence[str], tokenizer: Tokenizer, words: Words | None = None) -> Encoded:
     """Cut documents into sentences and tokenise those.
 
     Args:
         texts: the documents.
         tokenizer: of their tokens.
-        lengths: bytes of each token, where `byte_level.token_bytes` knows them: documents are then tokenised whole,
-            with the same tokens.
+        words: the same tokens sooner, where `byte_level.words_of` knows the tokenizer.
     """
-    dtype = token_dtype(tokenizer.vocab_size)
-    flat, of_pieces, counts = list[NDArray[Any]](), list[NDArray[np.int64]](), list[int]()
+    flat, lengths, counts = list[NDArray[Any]](), list[NDArray[np.int64]](), list[int]()
     for some in neighbours(texts, _HELD):
-        pieces = [sentences(text) for text in some]
-        counts += map(len, pieces)
-        if lengths is None:
-            ids = tokenizer.encode_raw(list(chain.from_iterable(pieces)))
-            of_pieces.append(np.fromiter(map(len, ids), np.int64, len(ids)))
-        else:
-            ids = tokenizer.encode_raw(some)
-            for place, document in enumerate(pieces):
-                found = by_sentence(ids[place], document, lengths)
-                if found is None:
-                    alone = tokenizer.encode_raw(document)
-                    ids[place] = list(chain.from_iterable(alone))
-                    found = np.fromiter(map(len, alone), np.int64, len(alone))
-                of_pieces.append(found)
-        flat.append(np.fromiter(chain.from_iterable(ids), dtype, sum(map(len, ids))))
-    tokens = np.concatenate(of_pieces) if of_pieces else np.zeros(0, np.int64)
+        documents = [sentences(text) for text in some]
+        counts += map(len, documents)
+        pieces = list(chain.from_iterable(documents))
+        ids, of_pieces = _encoded(pieces, tokenizer) if words is None else words.encode(pieces)
+        flat.append(ids)
+        lengths.append(of_pieces)
+    tokens = np.concatenate(lengths) if lengths else np.zeros(0, np.int64)
     ends = np.cumsum([0, *counts])
     spoken = tokens > 0
     return Encoded(
-        np.concatenate(flat) if flat else np.zeros(0, dtype),
+        np.concatenate(flat) if flat else np.zeros(0, token_dtype(tokenizer.vocab_size)),
         np.diff(_sums(tokens)[ends]),
         tokens[spoken],
         np.diff(_sums(spoken)[ends]),
-        np.fromiter((len(text.encode()) for text in texts), np.int64, len(texts)),
+        np.fromiter((len(text if text.isascii() else text.encode()) for text in texts), np.int64, len(texts)),
     )
+
+
+def _encoded(texts: Sequence[str], tokenizer: Tokenizer) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The tokens of texts, one after another, and how many each text has."""
+    ids = tokenizer.encode_raw(texts)
+    lengths = np.fromiter(map(len, ids), np.int64, len(ids))
+    return np.fromiter(chain.from_iterable(ids), token_dtype(tokenizer.vocab_size), int(lengths.sum())), lengths
 
 
 def _sums(values: NDArray[Any]) -> NDArray[np.int64]:
@@ -185,10 +182,10 @@ def _lists(values: NDArray[Any], lengths: NDArray[np.int64]) -> pa.LargeListArra
 
 
 @lru_cache(maxsize=1)
-def _tokenizer(folder: str, version: str) -> tuple[Tokenizer, NDArray[np.bool_], NDArray[np.int64] | None]:
-    """The tokenizer, which of its tokens are some bytes of a character, and how many bytes each is if that is known."""
+def _tokenizer(folder: str, version: str) -> tuple[Tokenizer, NDArray[np.bool_], Words | None]:
+    """The tokenizer, which of its tokens are some bytes of a character, and its words if they can be told."""
     tokenizer = Tokenizer.from_folder(folder)
-    return tokenizer, fragments(tokenizer), token_bytes(tokenizer)
+    return tokenizer, fragments(tokenizer), words_of(tokenizer)
 
 
 class _Languages:

@@ -6,6 +6,7 @@ same bytes. Small files share a unit, because thousands of units with a page of 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,7 +106,12 @@ def _runs(parts: Sequence[Part]) -> Iterator[list[Part]]:
 
 def mark(path: Path, piece: int) -> None:
     """Leave word of the piece that is in hand, for who asks why this process died."""
-    path.write_text(str(piece), encoding="ascii")
+    # In place: a file that is cut to nothing and written anew may wait for the disk.
+    file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+    try:
+        os.write(file, b"%8d" % piece)
+    finally:
+        os.close(file)
 
 
 def marked(path: Path) -> int:

@@ -275,7 +275,7 @@ def _begins_without_space(text: str) -> bool:
 def _byte_level_text(token: str) -> str:
     """The text of a byte-level token; bytes that are no whole character become U+FFFD, a letter by intention:
     the middle of a character continues a word."""
-    raw = bytes(_BYTES[c] for c in token if c in _BYTES)
+    raw = bytes(BYTES[c] for c in token if c in BYTES)
     text = raw.decode("utf-8", errors="replace")
     # The lead byte of a Chinese character begins a word even where the token ends before the character does.
     return "一" if text.startswith("�") and raw and 0xE3 <= raw[0] <= 0xE9 else text.replace("�", "a")
@@ -288,7 +288,8 @@ def _byte_alphabet() -> dict[str, int]:
     return {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(rest)}
 
 
-_BYTES = _byte_alphabet()
+BYTES = _byte_alphabet()
+"""The byte that each letter of a byte-level token stands for."""
 
 
 def _json(path: Path) -> dict[str, Any]:
