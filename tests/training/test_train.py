@@ -92,6 +92,10 @@ def test_resuming_gives_the_same_bits(recipe: str, corpus: Corpus, tmp_path: Pat
             train(corpus, recipe=recipe, out=tmp_path / "cut", overrides=settings)
     run = train(corpus, recipe=recipe, out=tmp_path / "cut", overrides=settings, resume=True)
     assert run.steps == 12
+    assert not run.notes
+    again = train(corpus, recipe=recipe, out=tmp_path / "cut", overrides=settings, resume=True)
+    assert (again.steps, again.metrics) == (12, run.metrics)
+    assert again.notes == ("the run was done at step 12: to go on, raise where it ends",)
     assert equal(tmp_path / "whole", tmp_path / "cut")
     whole, cut = ((tmp_path / name / "run" / "metrics.jsonl").read_text() for name in ("whole", "cut"))
     assert [json.loads(x)["loss"] for x in whole.splitlines()] == [json.loads(x)["loss"] for x in cut.splitlines()]

@@ -197,7 +197,7 @@ class Loop:
         for split in ("validation", "train"):
             for row in reversed(record.rows):
                 if row["split"] == split:
-                    return {key: value for key, value in row.items() if isinstance(value, float)}
+                    return {key: value for key, value in row.items() if isinstance(value, float) and key != "seconds"}
         return {}
 
 

@@ -66,6 +66,8 @@ def open_source(data: Data, recipe: Recipe) -> Source:
         opened = open_corpus(data) if isinstance(data, str | PathLike) else data
     wanted = _KIND.get(recipe.objective.kind, "text")
     texts = isinstance(opened, Corpus | Mixed)
+    if opened is None:
+        raise InputError("no corpus is given", fix="Give what `prepare` made, or its folder")
     found = "parallel" if isinstance(opened, ParallelCorpus) else "text" if texts else wanted
     if found != wanted:
         raise InputError(

@@ -134,13 +134,14 @@ def train(
         device=target,
         at=at,
     )
+    done = () if loop.share() < 1.0 else (f"the run was done at step {at.step}: to go on, raise where it ends",)
     with disk_errors(out):
         if not chosen.sized:  # a corpus keeps its manifest itself
             write_json(out / "run" / "data.json", source.manifest)
         metrics = loop.run(show_progress=show_progress)
         mixed = source.tell(at.passed, [place[-1] for place in at.places]) if isinstance(source, Mixed) else ()
         export(out, model.eval(), source, chosen, metrics, at, like=work.like)
-    return Run(out, metrics, at.step, at.tokens, at.seconds, (*work.notes, *mixed))
+    return Run(out, metrics, at.step, at.tokens, at.seconds, (*work.notes, *mixed, *done))
 
 
 def _work(
