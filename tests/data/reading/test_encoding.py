@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import random
+import re
 from pathlib import Path
 
 import pytest
@@ -137,7 +139,56 @@ def test_too_little_to_tell_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("schön und gut".encode("latin-1"))
     ledger = Ledger()
     assert list(read_inputs([tmp_path / "a.txt"], ledger)) == []
-    assert ledger.problems[0]["reason"] == "not valid UTF-8 near byte 3, perhaps cp1252 (50% sure)"
+    assert ledger.problems[0]["reason"] == (
+        "not valid UTF-8 near byte 3, perhaps cp1252: say so with --encoding cp1252"
+    )
+
+
+CARRIER = "The museum was opened in 1925, and its name is written %s on all maps of the town. Millions see it.\n"
+MIXED = [("zh", "gb18030"), ("tw", "big5"), ("ja", "shift_jis"), ("ja", "euc_jp"), ("ko", "cp949")]
+
+
+def mixed(language: str, encoding: str, words: int, draw: random.Random) -> bytes:
+    """English with some words of another language in it."""
+    letters = re.sub(r"[\s，。、.]", "", DECLARED[language])
+    places = [draw.randrange(len(letters) - 3) for _ in range(words)]
+    return "".join(CARRIER % letters[at : at + draw.randint(1, 3)] for at in places).encode(encoding)
+
+
+@pytest.mark.parametrize(("language", "encoding"), MIXED)
+@pytest.mark.parametrize(("words", "most_wrong"), [(1, 0.08), (2, 0.1), (4, 0.04), (8, 0.02)])
+def test_english_with_a_few_words_is_read_rightly_or_told_to_be_what_it_may_be(
+    language: str, encoding: str, words: int, most_wrong: float
+) -> None:
+    draw, wrong, times = random.Random(0), 0, 200
+    for _ in range(times):
+        data = mixed(language, encoding, words, draw)
+        try:
+            wrong += data.decode(find_encoding(data)) != data.decode(encoding)
+        except EncodingError as error:
+            # What is refused must at least be named.
+            named = any(data.decode(name, "replace") == data.decode(encoding) for name in error.candidates)
+            wrong += 0 if named else times
+    assert wrong <= most_wrong * times
+
+
+def test_one_word_a_thousand_times_proves_no_more_than_once() -> None:
+    for times in (1, 1000):
+        with pytest.raises(EncodingError, match="perhaps gb18030, big5hkscs, euc_jp or cp949") as caught:
+            find_encoding((CARRIER % "北京").encode("gb18030") * times)
+        assert caught.value.candidates[0] == "gb18030"
+
+
+def test_the_user_is_told_what_to_say_and_may_say_it(tmp_path: Path) -> None:
+    text = CARRIER % "北京"
+    (tmp_path / "a.txt").write_bytes(text.encode("gb18030"))
+    ledger = Ledger()
+    assert list(read_inputs([tmp_path / "a.txt"], ledger)) == []
+    assert ledger.problems[0]["reason"].endswith(
+        "perhaps gb18030, big5hkscs, euc_jp or cp949: say so with --encoding gb18030, or which of them it is"
+    )
+    (sample,) = read_inputs([tmp_path / "a.txt"], Ledger(strict=True), encoding="gb18030")
+    assert sample.text == text
 
 
 def test_the_user_may_say_it(tmp_path: Path) -> None:

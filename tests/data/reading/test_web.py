@@ -184,7 +184,37 @@ def test_a_record_that_claims_to_be_endless_costs_itself_alone(tmp_path: Path, s
     (tmp_path / f"a{suffix}").write_bytes(b"".join(PACKERS[suffix](record) for record in records))
     ledger = Ledger()
     assert [sample.source[-1] for sample in samples(tmp_path / f"a{suffix}", ledger)] == ["0", "1", "3", "4"]
-    assert ledger.counts["problems"] == (kind == b"text/html")
+    assert [problem["reason"] for problem in ledger.problems] == ["a damaged record: it is not as long as it says"]
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+@pytest.mark.parametrize("wrong", [-300, -3, 30, 300, 1334, 100_000, 10**17])
+@pytest.mark.parametrize("kind", ["response", "request"])
+def test_a_record_whose_length_is_false_costs_itself_alone(tmp_path: Path, kind: str, wrong: int, suffix: str) -> None:
+    records = [owl(number) for number in range(6)]
+    if kind == "request":
+        asked = b"GET / HTTP/1.1\r\nHost: birds.example\r\nAccept: " + b"text/html, " * 40
+        asked = record("http://birds.example/2", asked, "application/http; msgtype=request", warc_type="request")
+        records.insert(2, asked)
+    claim = re.compile(rb"(?<=\r\nContent-Length: )\d+")
+    records[2] = claim.sub(lambda match: str(int(match[0]) + wrong).encode(), records[2], count=1)
+    (tmp_path / f"a{suffix}").write_bytes(b"".join(map(PACKERS[suffix], records)))
+    ledger = Ledger()
+    read = [sample.source[-1] for sample in samples(tmp_path / f"a{suffix}", ledger)]
+    assert read == (list("012345") if kind == "request" else list("01345"))
+    assert ledger.counts["problems"] == 1
+    assert "a damaged record" in ledger.problems[0]["reason"]
+    assert f"after byte {sum(len(PACKERS[suffix](one)) for one in records[:2])}" in ledger.problems[0]["where"]
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_a_page_that_tells_of_crawls_is_a_page(tmp_path: Path, suffix: str) -> None:
+    quoted = b"\r\n\r\n" + record("http://quoted.example", b"text").replace(b"<", b"&lt;")
+    told = record("http://birds.example/1", page().encode().replace(b"</article>", quoted + b"</article>"))
+    (tmp_path / f"a{suffix}").write_bytes(b"".join(map(PACKERS[suffix], [owl(0), told, owl(2)])))
+    found = samples(tmp_path / f"a{suffix}")
+    assert [sample.source[-1] for sample in found] == ["0", "1", "2"]
+    assert "quoted.example" in found[1].text
 
 
 def test_what_is_no_crawl_is_a_problem(tmp_path: Path) -> None:

@@ -1,37 +1,47 @@
 """Parquet, Arrow and Feather files, read a few megabytes at a time.
 
 Arrow hands out the buffers of a file as they stand in it, offsets included, and a wrong offset reads foreign memory or
-ends the process: `checked` looks at all of them first. Parquet may store a long text once for thousands of rows: such
-columns are taken as dictionaries, and their rows written out only so many at a time as are small together.
+ends the process: `checked` looks at all of them first, and `arrow_sizes` at how large they will be. Both formats may
+store a long text once for thousands of rows: such columns are taken as dictionaries, and rows are written out only so
+many at a time as are small together.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sensorium.data.reading.arrow_sizes import check_message, message_at, messages_of
 from sensorium.data.reading.documents import row_documents, short_document
+from sensorium.data.reading.packed import LIMITS, Limits, UnpackError, check_unpacked
+from sensorium.data.reading.parquet_sizes import check_pages, groups_of
 from sensorium.data.reading.places import UnreadableError
 from sensorium.data.reading.streams import File
-from sensorium.data.reading.tables import META, meta_of, no_column
+from sensorium.data.reading.tables import MAX_ROW, META, meta_of, no_column
 from sensorium.data.sample import Ledger, Sample
+from sensorium.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_TOO_LONG = object()
+"""In place of a string that is not even looked at."""
 _HELD = 1 << 23
 """Bytes that a batch has, about."""
 _ARROW_FILE = b"ARROW1\0\0"
-_DELTA = frozenset(("DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"))
-"""Encodings of strings that Arrow does not read as dictionaries."""
 _DELTA_ROWS = 64
-"""Rows of a batch of such strings: where only what differs from the string before is stored, each may be long."""
+"""Rows of a batch of strings in encodings that Arrow does not read as dictionaries."""
+_DENSE = 1 << 26
+"""Bytes that a batch has at most whose rows are written out by Arrow, however much they have in common."""
 
 
-def columnar_documents(file: File, kind: str, source: str | Path, ledger: Ledger, column: str) -> Iterator[Sample]:
+def columnar_documents(
+    file: File, kind: str, source: str | Path, ledger: Ledger, column: str, limits: Limits = LIMITS
+) -> Iterator[Sample]:
     """The texts of a columnar file.
 
     Args:
@@ -40,19 +50,27 @@ def columnar_documents(file: File, kind: str, source: str | Path, ledger: Ledger
         source: what it is called.
         ledger: receives the rows that hold no text.
         column: the one that holds the text.
+        limits: what may be unpacked from how much.
 
     Raises:
-        DataError: there is no such column.
-        UnreadableError: it is damaged.
+        DataError: there is no such column, or it holds lists or structures.
+        UnreadableError: it is damaged, or holds more than the limits allow.
     """
 
-    def choose(names: Sequence[str]) -> list[str]:
-        if column not in names:
-            raise no_column(str(source), column, names)
-        return [column, *(name for name in dict.fromkeys(names) if name in META and name != column)]
+    def choose(schema: pa.Schema) -> list[str]:
+        plain = [name for name, kind in zip(schema.names, schema.types, strict=True) if not _nested(kind)]
+        if column not in schema.names:
+            raise no_column(str(source), column, schema.names)
+        if column not in plain:
+            raise DataError(
+                f"the column {column!r} holds {schema.types[schema.names.index(column)]}, not text",
+                where=str(source),
+                fix=f"Choose one with --column (present: {', '.join(plain) or 'none'})",
+            )
+        return [column, *(name for name in dict.fromkeys(plain) if name in META and name != column)]
 
     number = 0
-    for batch in _batches(file, kind, source, choose):
+    for batch in _batches(file, kind, source, choose, limits):
         texts = _texts(batch.column(column))
         others = {name: _texts(batch.column(name)) for name in batch.schema.names if name != column}
         for row, text in enumerate(texts):
@@ -61,6 +79,8 @@ def columnar_documents(file: File, kind: str, source: str | Path, ledger: Ledger
             where = f"{source}:{number}"
             if (sample := short_document(text, where, meta or {})) is not None:
                 yield sample
+            elif text is _TOO_LONG or (isinstance(text, str) and len(text) > MAX_ROW):
+                ledger.problem(where, f"a text of more than {MAX_ROW} characters")
             else:
                 yield from row_documents(text, where, ledger, meta)
 
@@ -70,7 +90,7 @@ def columnar_rows(path: Path, kind: str, ledger: Ledger) -> Iterator[tuple[str, 
     number = 0
     try:
         with path.open("rb") as file:
-            for batch in _batches(file, kind, path, list):
+            for batch in _batches(file, kind, path, lambda schema: list(schema.names), LIMITS):
                 for row in batch.to_pylist():
                     number += 1
                     yield f"{path}:{number}", row
@@ -83,86 +103,147 @@ def parquet_rows(path: Path, ledger: Ledger) -> Iterator[tuple[str, dict[str, An
     return columnar_rows(path, ".parquet", ledger)
 
 
-def _batches(
-    file: File, kind: str, source: str | Path, choose: Callable[[list[str]], list[str]]
-) -> Iterator[pa.RecordBatch]:
+_Choose = Callable[["pa.Schema"], list[str]]
+"""From all columns to the names of those that are read."""
+
+
+def _batches(file: File, kind: str, source: str | Path, choose: _Choose, limits: Limits) -> Iterator[pa.RecordBatch]:
     """The chosen columns, in batches.
 
     Raises:
-        UnreadableError: it is damaged.
+        UnreadableError: it is damaged, or holds more than the limits allow.
     """
     import pyarrow as pa
 
     name = "Parquet" if kind == ".parquet" else "Arrow"
     try:
-        yield from (_parquet if kind == ".parquet" else _arrow)(file, choose)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        packed, taken = file.seek(0, 2), 0
+        file.seek(0)
+        for batch in (_parquet if kind == ".parquet" else _arrow)(file, choose, limits):
+            sizes = sum(map(_lengths, batch.columns), np.zeros(batch.num_rows, np.int64))
+            taken += batch.num_rows + int(sizes.sum())
+            check_unpacked(taken, packed, limits)
+            yield from _written_out(batch, sizes)
+    except UnpackError as error:
+        raise UnreadableError(f"cannot be read: {error}", where=str(source)) from error
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise UnreadableError(f"not a readable {name} file: {said}", where=str(source)) from error
 
 
-def _parquet(file: File, choose: Callable[[list[str]], list[str]]) -> Iterator[pa.RecordBatch]:
+def _parquet(file: File, choose: _Choose, limits: Limits) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
 
-    table = pq.ParquetFile(file)
+    table = pq.ParquetFile(file, arrow_extensions_enabled=False)
     schema = table.schema_arrow
-    columns = choose(schema.names)
-    leaves = [at for at in range(len(table.schema)) if table.schema.column(at).path.split(".")[0] in columns]
-    strings = [name for name in dict.fromkeys(columns) if _binary_of(schema.types[schema.names.index(name)])]
-    packed = pq.ParquetFile(file, metadata=table.metadata, read_dictionary=strings) if strings else table
-    for group in range(table.num_row_groups):
-        # A damaged description of a column ends the process if it is asked for, but is an error to who reads a row.
-        next(table.iter_batches(batch_size=1, row_groups=[group], columns=columns), None)
-        told = table.metadata.row_group(group)
-        chunks = [told.column(at) for at in leaves]
-        size = sum(chunk.total_uncompressed_size for chunk in chunks)
+    columns = choose(schema)
+    strings = [name for name in dict.fromkeys(columns) if _stringy(schema.types[schema.names.index(name)])]
+    packed = pq.ParquetFile(file, metadata=table.metadata, read_dictionary=strings, arrow_extensions_enabled=False)
+    for group, (count, chunks) in enumerate(groups_of(file, columns)):
         # A group may hold gigabytes: rows are taken so many at a time that a batch is small.
-        rows = max(1, min(1 << 16, told.num_rows * _HELD // max(size, 1)))
-        delta = any(_DELTA.intersection(chunk.encodings) for chunk in chunks if chunk.physical_type == "BYTE_ARRAY")
-        rows = min(rows, _DELTA_ROWS) if delta else rows
-        for batch in (table if delta else packed).iter_batches(batch_size=rows, row_groups=[group], columns=columns):
-            yield from _written_out(batch)
+        rows = max(1, min(1 << 16, count * _HELD // max(sum(chunk.size for chunk in chunks), 1)))
+        longest = max((check_pages(chunk, file, limits) for chunk in chunks), default=0)
+        delta = any(chunk.delta for chunk in chunks)
+        # What is stored once for many rows is taken as it is and written out by and by, unless it is so large that
+        # Arrow's copies of it would hurt: then Arrow writes out few rows at a time.
+        once = 0 < longest <= _HELD and not delta
+        rows = rows if once else max(1, min(rows, _DELTA_ROWS if delta else rows, _DENSE // max(longest, 1)))
+        yield from (packed if once else table).iter_batches(batch_size=rows, row_groups=[group], columns=columns)
 
 
-def _written_out(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """A batch without dictionaries of strings, in slices that are small then."""
+def _arrow(file: File, choose: _Choose, limits: Limits) -> Iterator[pa.RecordBatch]:
+    """Arrow's file format, which is Feather's too, or its format of streams, which Hugging Face's data sets use."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    packed = [at for at, column in enumerate(batch.columns) if _packed(column.type)]
-    sizes = np.zeros(batch.num_rows, np.int64)
-    for at in packed:
-        column = batch.column(at)
-        lengths = pc.binary_length(column.dictionary).take(column.indices)
-        sizes += lengths.fill_null(0).to_numpy(zero_copy_only=False)
+    in_file = file.read(8).startswith(_ARROW_FILE[:6])
+    opened = pa.ipc.open_file if in_file else pa.ipc.open_stream
+    file.seek(0)
+    schema = opened(pa.PythonFile(file, mode="r")).schema
+    columns = [schema.names.index(name) for name in dict.fromkeys(choose(schema))]
+    file.seek(0)
+    options = pa.ipc.IpcReadOptions(included_fields=columns)
+    reader = opened(pa.PythonFile(file, mode="r"), options=options)
+    for number in _checked_messages(file, schema, columns, limits, in_file=in_file):
+        batch = checked(reader.get_batch(number) if in_file else reader.read_next_batch())
+        rows = max(1, min(1 << 16, batch.num_rows * _HELD // max(batch.nbytes, 1)))
+        for at in range(0, batch.num_rows, rows):
+            yield batch.slice(at, rows)
+
+
+def _checked_messages(
+    file: File, schema: pa.Schema, columns: Sequence[int], limits: Limits, *, in_file: bool
+) -> Iterator[int]:
+    """The numbers of an Arrow file's batches, each as soon as it is known that reading it takes no more than it may.
+
+    Raises:
+        UnpackError: it would.
+        ValueError: the file is damaged.
+    """
+    numbers, at = itertools.count(), file.tell()
+    listed = itertools.chain(*messages_of(file)) if in_file else None
+    while (at := at if listed is None else next(listed, -1)) >= 0:
+        place = file.tell()
+        message = message_at(file, at)
+        if message is None:
+            return
+        check_message(message, file, schema.types, columns, limits, whole=not in_file)
+        file.seek(place)
+        at = message.end
+        if message.is_batch:
+            yield next(numbers)
+
+
+def _written_out(batch: pa.RecordBatch, sizes: np.ndarray) -> Iterator[pa.RecordBatch]:
+    """A batch without dictionaries, in slices that are small then: a row that is long is alone in its own.
+
+    Args:
+        batch: which may take more memory then than there is.
+        sizes: bytes of each row's strings.
+    """
+    import pyarrow as pa
+
+    whole = pa.record_batch(list(map(_decodable, batch.columns)), names=batch.schema.names)
     ends, start = np.cumsum(sizes), 0
     while start < batch.num_rows:
         before = int(ends[start - 1]) if start else 0
         stop = max(int(np.searchsorted(ends, before + _HELD, "right")), start + 1)
-        columns = batch.slice(start, stop - start).columns
-        for at in packed:
-            columns[at] = columns[at].dictionary_decode()
+        columns = [
+            column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+            for column in whole.slice(start, stop - start).columns
+        ]
         yield pa.record_batch(columns, names=batch.schema.names)
         start = stop
 
 
-def _arrow(file: File, choose: Callable[[list[str]], list[str]]) -> Iterator[pa.RecordBatch]:
-    """Arrow's file format, which is Feather's too, or its format of streams, which Hugging Face's data sets use."""
+def _decodable(column: pa.Array) -> pa.Array:
+    """A column as it is, but for a dictionary of views, whose rows Arrow does not write out."""
     import pyarrow as pa
 
-    head = file.read(8)
-    file.seek(0)
-    if head.startswith(_ARROW_FILE[:6]):
-        reader = pa.ipc.open_file(pa.PythonFile(file, mode="r"))
-        batches: Iterator[pa.RecordBatch] = (reader.get_batch(at) for at in range(reader.num_record_batches))
+    if not pa.types.is_dictionary(column.type) or not _viewed(column.type.value_type):
+        return column
+    plain = pa.large_string() if column.type.value_type == pa.string_view() else pa.large_binary()
+    return pa.DictionaryArray.from_arrays(column.indices, column.dictionary.cast(plain), safe=False)
+
+
+def _lengths(column: pa.Array) -> Any:
+    """Bytes of each row's string; 0 for what is none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = column.type
+    if isinstance(column, pa.ExtensionArray):
+        return _lengths(column.storage)
+    if pa.types.is_dictionary(kind):
+        lengths = pa.array(_lengths(column.dictionary)).take(column.indices)
+    elif _viewed(kind):
+        # Each is laid out as 16 bytes, of which the first four are its length.
+        views = np.frombuffer(column.buffers()[1] or b"", np.int32)[::4]
+        lengths = pa.array(views[column.offset : column.offset + len(column)], mask=column.is_null().to_numpy(False))
+    elif _stringy(kind):
+        lengths = pc.binary_length(column)
     else:
-        reader = pa.ipc.open_stream(pa.PythonFile(file, mode="r"))
-        batches = iter(reader)
-    columns = choose(reader.schema.names)
-    for batch in map(checked, (batch.select(columns) for batch in batches)):
-        rows = max(1, min(1 << 16, batch.num_rows * _HELD // max(batch.nbytes, 1)))
-        for at in range(0, batch.num_rows, rows):
-            yield from _written_out(batch.slice(at, rows))
+        return 0
+    return lengths.fill_null(0).to_numpy(zero_copy_only=False)
 
 
 def checked(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -191,11 +272,26 @@ def _check(column: pa.Array) -> None:
     column.validate(full=True)
 
 
-def _packed(kind: pa.DataType) -> bool:
-    """Whether a column is a dictionary of strings whose lengths Arrow tells."""
+def _nested(kind: pa.DataType) -> bool:
+    """Whether a type is of lists, structures and the like."""
     import pyarrow as pa
 
-    return bool(pa.types.is_dictionary(kind)) and _binary_of(kind.value_type) in (pa.binary(), pa.large_binary())
+    if isinstance(kind, pa.BaseExtensionType):
+        return _nested(kind.storage_type)
+    return _nested(kind.value_type) if pa.types.is_dictionary(kind) else bool(kind.num_fields)
+
+
+def _stringy(kind: pa.DataType) -> bool:
+    """Whether a type is of strings or bytes, each of its own length."""
+    import pyarrow as pa
+
+    return kind in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary()) or _viewed(kind)
+
+
+def _viewed(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return kind in (pa.string_view(), pa.binary_view())
 
 
 def _binary_of(kind: pa.DataType) -> pa.DataType | None:
@@ -211,6 +307,8 @@ def _binary_of(kind: pa.DataType) -> pa.DataType | None:
 
 def _texts(column: pa.Array) -> list[Any]:
     """A column's values. A string that is no UTF-8, which Arrow does not check, becomes bytes: no text."""
+    if len(column) == 1 and np.max(_lengths(column)) > 4 * MAX_ROW:
+        return [_TOO_LONG]
     try:
         return list(column.to_pylist())
     except UnicodeDecodeError:

@@ -3,7 +3,8 @@
 The guess has three steps. Encodings of Chinese, Japanese and Korean are told by which lead bytes are usual in each
 (GB 2312, Big5, JIS and KS X 1001 put frequent characters first); what is none of these is asked of `uchardet`
 (Mozilla's detector; Li and Momoi 2001), which comes with resiliparse; and the answer must decode the bytes to letters
-and punctuation, or it is not believed. Where too few bytes speak for an encoding, the file is a problem that is told.
+and punctuation, or it is not believed. Where too few characters speak for an encoding, as in English with a Chinese
+name in it, the file is a problem that is told, with what it may be written in.
 `tests/data/reading/test_encoding.py` has what is right how often.
 """
 
@@ -14,6 +15,7 @@ import importlib.util
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +27,10 @@ HEAD = 1 << 24
 CONFIDENCE = 0.75
 """Below it a guess is not used."""
 _SURE = 0.85
+_DOUBTED = 0.5
+"""The most that is believed of an encoding of one byte a character where bytes stand in pairs."""
+_USUAL = 0.8
+"""Share of usual characters that a text has at least in an encoding that it may be written in."""
 _SAMPLE = 1 << 16
 _UTF8 = "utf-8-sig"
 """UTF-8, whose byte order mark, if there is one, is no part of the text."""
@@ -36,6 +42,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _ESCAPES = ((b"\x1b$B", "iso2022_jp"), (b"\x1b$@", "iso2022_jp"), (b"\x1b(J", "iso2022_jp"), (b"\x1b$)C", "iso2022_kr"))
+_HIGH_RUNS = re.compile(rb"[\x80-\xff]+")
 _HIGH_LINES = re.compile(rb"[^\n]*[\x80-\xff][^\n]*\n?")
 _SINGLE = {
     "iso8859-1": "cp1252",
@@ -69,7 +76,16 @@ that is really meant. Those of old terminals are not: it names them where it kno
 
 
 class EncodingError(ValueError):
-    """Bytes are no text, or in no encoding that can be told."""
+    """Bytes are no text, or in no encoding that can be told.
+
+    Args:
+        problem: what is wrong.
+        candidates: encodings that they may be in, the likeliest first.
+    """
+
+    def __init__(self, problem: str, candidates: Sequence[str] = ()) -> None:
+        super().__init__(problem)
+        self.candidates = tuple(candidates)
 
 
 @dataclass(frozen=True)
@@ -106,9 +122,10 @@ def find_encoding(head: bytes, *, complete: bool = True) -> str:
         raise EncodingError(f"not valid UTF-8 near byte {wrong}")
     guess = guess_encoding(head, complete=complete)
     if guess is None or guess.confidence < CONFIDENCE:
-        perhaps = f", perhaps {guess.encoding} ({guess.confidence:.0%} sure)" if guess else ""
+        candidates = _candidates(head, guess, complete=complete)
+        perhaps = f", perhaps {_either(candidates)}" if candidates else ""
         more = "" if perhaps or _installed() else ", and without sensorium[prepare] few other encodings are known"
-        raise EncodingError(f"not valid UTF-8 near byte {wrong}{perhaps}{more}")
+        raise EncodingError(f"not valid UTF-8 near byte {wrong}{perhaps}{more}", candidates)
     return guess.encoding
 
 
@@ -116,11 +133,33 @@ def guess_encoding(head: bytes, *, complete: bool = True) -> Guess | None:
     """The likeliest encoding of bytes that are not UTF-8; None where nothing fits."""
     sample = _sample(head)
     pairs, singles = _east_asian(sample), _by_uchardet(sample)
+    if singles is not None and _in_pairs(sample):
+        singles = Guess(singles.encoding, min(singles.confidence, _DOUBTED))
     guesses = [guess for guess in (pairs, singles) if guess and _decodes(head, guess.encoding, complete=complete)]
     # Bytes that all pair up into frequent characters do so for a reason; letters with accents prove less.
     if pairs in guesses and pairs is not None and pairs.confidence > _SURE:
         return pairs
     return max(guesses, key=lambda guess: guess.confidence, default=None)
+
+
+def _candidates(head: bytes, guess: Guess | None, *, complete: bool) -> list[str]:
+    """What bytes may be written in that are too few to tell."""
+    sample, found = _sample(head), [guess] if guess else []
+    for encoding, rows, mark in _EAST_ASIAN:
+        fit = _fit(sample, encoding, rows, mark)
+        if fit is not None and fit.usual > _USUAL and _decodes(head, encoding, complete=complete):
+            found.append(Guess(encoding, fit.usual))
+    return list(dict.fromkeys(one.encoding for one in sorted(found, key=lambda one: -one.confidence)))
+
+
+def _either(names: Sequence[str]) -> str:
+    return " or ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else names[0]
+
+
+def _in_pairs(sample: bytes) -> bool:
+    """Whether bytes beyond ASCII always stand two by two: Chinese, Japanese and Korean do so among Latin letters,
+    European letters only where they are few."""
+    return all(len(run) % 2 == 0 for run in _HIGH_RUNS.findall(sample))
 
 
 def written(encoding: str) -> str:
@@ -200,6 +239,9 @@ _EAST_ASIAN: tuple[tuple[str, tuple[_Rows, ...], _Rows | None], ...] = (
 """First bytes of the usual characters, and of those by which the encoding is known (None: second bytes below 80)."""
 _NEEDED = {"gb18030": 0.12, "big5hkscs": 0.15, "cp932": 0.2, "euc_jp": 0.2, "cp949": 0.6}
 """Share of the characters beyond ASCII that must be of the latter."""
+_DOUBT = {"cp949": 3}
+"""Different characters that prove nothing, 1 for the others. Two in three usual characters of GB 2312 stand in Korean
+rows, so that nine of them do so by chance once in 50 times."""
 
 
 def _east_asian(sample: bytes) -> Guess | None:
@@ -212,27 +254,39 @@ def _east_asian(sample: bytes) -> Guess | None:
     """
     found = list[Guess]()
     for encoding, rows, mark in _EAST_ASIAN:
-        score = _rows(sample, encoding, rows, mark)
-        if score is not None:
+        fit = _fit(sample, encoding, rows, mark)
+        if fit is not None and fit.marked >= _NEEDED[encoding]:
+            # The same word a thousand times proves no more than once.
+            score = fit.usual * fit.different / (fit.different + _DOUBT.get(encoding, 1))
             found.append(Guess(encoding, score))
     return max(found, key=lambda guess: guess.confidence, default=None)
 
 
-def _rows(sample: bytes, encoding: str, rows: tuple[_Rows, ...], mark: _Rows | None) -> float | None:
+@dataclass(frozen=True)
+class _Fit:
+    """What a text's characters beyond ASCII would be in an encoding: how many different ones, and the shares of usual
+    ones and of those by which the encoding is known."""
+
+    different: int
+    usual: float
+    marked: float
+
+
+def _fit(sample: bytes, encoding: str, rows: tuple[_Rows, ...], mark: _Rows | None) -> _Fit | None:
+    """None if it is not that encoding."""
     text = sample.decode(encoding, "replace")
     beyond = [char for char in text if char > "\x7f"]
     if not beyond or beyond.count("\ufffd") > 0.02 * len(beyond) + 1:
         return None
-    leads, low = Counter[int](), 0
-    for char, count in Counter(beyond).items():
+    counts, leads, low = Counter(beyond), Counter[int](), 0
+    for char, count in counts.items():
         code = b"" if char == "\ufffd" else char.encode(encoding)
         if len(code) == 2:
             leads[code[0]] += count
             low += count * (code[1] < 0x80)
-    whole = len(beyond)
-    usual = sum(leads[row] for first, last in rows for row in range(first, last + 1)) / whole
+    usual = sum(leads[row] for first, last in rows for row in range(first, last + 1))
     marked = low if mark is None else sum(leads[row] for row in range(mark[0], mark[1] + 1))
-    return usual * whole / (whole + 1) if marked >= _NEEDED[encoding] * whole else None
+    return _Fit(len(counts), usual / len(beyond), marked / len(beyond))
 
 
 def _by_uchardet(sample: bytes) -> Guess | None:

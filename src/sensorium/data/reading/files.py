@@ -237,7 +237,10 @@ def _streamed(
         try:
             encoding = find_encoding(head, complete=len(head) < HEAD)
         except EncodingError as error:
-            raise UnreadableError(str(error), where=where, fix=_SAY_ENCODING) from error
+            # Where it is listed, there is no room for what mends it but in the problem itself.
+            say = f": say so with --encoding {error.candidates[0]}" if error.candidates else ""
+            say += ", or which of them it is" if len(error.candidates) > 1 else ""
+            raise UnreadableError(f"{error}{say}", where=where, fix=_SAY_ENCODING) from error
     _note_encoding(encoding, ledger, entry)
     yield from _text(before(head, stream), where, kind, ledger, how, encoding)
 
@@ -296,7 +299,7 @@ def _seekable(raw: File, where: str, kind: str, ledger: Ledger, how: _How) -> It
             spool.seek(0)
             yield from _seekable(cast("File", spool), where, kind, ledger, how)
     elif kind in COLUMNAR:
-        yield from columnar_documents(raw, kind, where, ledger, how.column)
+        yield from columnar_documents(raw, kind, where, ledger, how.column, how.limits)
     elif kind in PDF:
         yield from text_documents(pdf_pages(raw, where), where, ledger)
     elif kind in WARC:

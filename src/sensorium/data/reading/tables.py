@@ -14,8 +14,9 @@ from sensorium.data.reading.places import UnreadableError
 from sensorium.data.sample import Ledger, Sample
 from sensorium.errors import DataError
 
-MAX_ROW = 1 << 26
-"""Characters of the longest row of a table. Beyond it a file is damaged: a quote that never closes, a lost line end."""
+MAX_ROW = 1 << 25
+"""Characters of the longest row of a table. Beyond it a file is damaged: a quote that never closes, a lost line end.
+A row takes up to 20 times its characters in memory while it is read."""
 _BLOCK = 1 << 20
 META = frozenset({"url", "title", "language", "licence", "license"})
 """Columns that go with a document, where a table has them; `license` as `licence`."""
