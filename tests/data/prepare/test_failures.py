@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 
 from sensorium.data.cleaning.text import Clean
 from sensorium.data.dedup.exact import SameDocuments
+from sensorium.data.prepare import engine
 from sensorium.data.prepare.arrow import read_arrow
 from sensorium.data.prepare.basic import Length
 from sensorium.data.prepare.chain import StageError
 from sensorium.data.prepare.describe import describe
 from sensorium.data.prepare.executor import Processes
 from sensorium.data.prepare.prepare import prepare
+from sensorium.data.prepare.units import Unit
 from sensorium.data.prepare.work import place_of
 from sensorium.data.stages import Each, Where
 from sensorium.errors import DataError, InputError
@@ -50,6 +53,15 @@ def test_a_stage_that_fails_is_named_with_the_document(
 def test_a_stage_that_breaks_its_contract_is_named(folder: Path, tmp_path: Path, way: str, told: str) -> None:
     with pytest.raises(StageError, match=f"the stage 'broken' {told}"):
         prepare(folder, out=tmp_path / "a", stages=[Broken(way)])
+
+
+def test_what_other_machines_wrote_may_come_into_sight_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    units = [Unit(number, ()) for number in range(2)]
+    (tmp_path / "00000.json").touch()
+    threading.Timer(0.3, (tmp_path / "00001.json").touch).start()
+    assert engine._unseen(units, tmp_path) == []
+    monkeypatch.setattr(engine, "LATE", 0.2)
+    assert engine._unseen([*units, Unit(2, ())], tmp_path) == [Unit(2, ())]
 
 
 def test_a_process_that_dies_once_is_replaced_and_nothing_is_lost(

@@ -7,6 +7,7 @@ and counted, and the rest of the unit is kept.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,11 @@ from sensorium.data.prepare.units import Task, Unit, marked
 from sensorium.data.prepare.work import Work, read_whole
 from sensorium.data.stages import Comparer, Stage
 from sensorium.errors import DataError
+from sensorium.files import DiskError
 from sensorium.progress import progress
+
+LATE = 30.0
+"""Seconds that what another machine wrote may take to come into sight."""
 
 
 @runtime_checkable
@@ -87,7 +92,8 @@ class Engine:
         """Do a step for each unit that it is not yet done for.
 
         Raises:
-            DataError: in strict mode, a unit killed its process twice; what a unit left is not seen.
+            DataError: in strict mode, a unit killed its process twice.
+            DiskError: what a unit left does not come into sight.
         """
         folder = self.work.step(step.name)
         waiting = [unit for unit in units if not (folder / f"{unit.number:05}.json").exists()]
@@ -100,11 +106,11 @@ class Engine:
             for executor, tasks in ((Here(), streamed), (self.executor, others)):
                 for number in self._until_done(step, executor, tasks, folder):
                     advance(sizes[number], "")
-        if unseen := [unit for unit in units if not (folder / f"{unit.number:05}.json").exists()]:
-            raise DataError(
+        if unseen := _unseen(units, folder):
+            raise DiskError(
                 f"what {len(unseen)} of {len(units)} finished units left is not seen here",
                 where=str(folder),
-                fix="All machines must see the folder alike, without delay: see the guide on clusters",
+                fix="Repeat the command; all machines must see the folder alike: see the guide on clusters",
             )
 
     def _until_done(self, step: Step, executor: Executor, tasks: Sequence[Task], folder: Path) -> Iterator[int]:
@@ -186,6 +192,17 @@ class Engine:
 def _without_files(unit: Unit, failed: Mapping[str, str]) -> Task:
     left_out = [(piece, failed[part.path]) for piece, part in enumerate(unit.parts) if part.path in failed]
     return Task(unit, left_out=tuple(left_out))
+
+
+def _unseen(units: Sequence[Unit], folder: Path) -> list[Unit]:
+    """Units whose files are not there: on a network file system others' may come into sight late."""
+    end = time.monotonic() + LATE
+    while True:
+        there = {path.name for path in folder.iterdir()}  # asks the system anew, which `exists` need not
+        unseen = [unit for unit in units if f"{unit.number:05}.json" not in there]
+        if not unseen or time.monotonic() > end:
+            return unseen
+        time.sleep(0.5)
 
 
 def _title(step: Step) -> str:
