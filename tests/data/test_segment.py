@@ -115,3 +115,10 @@ def test_a_german_ordinal_ends_nothing_where_the_language_is_known() -> None:
 def test_an_empty_text_has_no_sentence_and_a_blank_one_is_kept() -> None:
     assert sentences("") == []
     assert "".join(sentences(" \n ")) == " \n "
+
+
+def test_a_million_blank_lines_take_no_longer_than_their_number() -> None:
+    # Looked at anew for each, they would take hours.
+    lines = "\n" * 1_000_000
+    assert sentences(lines) == [lines]
+    assert sentences(f"One.{lines}Two.") == ["One.", f"{lines}Two."]

@@ -20,13 +20,15 @@ _ROUND = 64
 
 @lru_cache(maxsize=16)
 def offsets(lengths: tuple[int, ...], key_lengths: tuple[int, ...] | None, device: torch.device) -> Offsets | None:
-    """Where packed documents begin, for `MaskSpec.offsets`; None where the kernel does not serve them: on a CPU, and
-    if one has nothing to read.
+    """Where packed documents begin, for `MaskSpec.offsets`; None where the kernel does not serve them: on a CPU, on a
+    GPU before Ampere, and if one has nothing to read.
 
     The same for all layers of a pass, so the last few answers are kept.
     """
     key_lengths = lengths if key_lengths is None else key_lengths
     if device.type != "cuda" or not min(lengths + key_lengths, default=0):
+        return None
+    if torch.cuda.get_device_capability(device) < (8, 0):
         return None
     # Leaving inference mode keeps the cached tensors usable in a later training step.
     with torch.inference_mode(False):

@@ -70,14 +70,16 @@ def sentences(text: str, language: str | None = None) -> list[str]:
         language: its code, if known: in German and some others a full stop after one or two digits ends nothing.
     """
     ordinals = language is not None and language.partition("-")[0] in _ORDINALS
-    pieces, start = list[str](), 0
+    pieces, start, first = list[str](), 0, -1
     for match in _end().finditer(text):
         kind, (place, end) = match.lastgroup, match.span()
         if kind == "latin":
             if not _ends(text, start, place, end, ordinals=ordinals):
                 continue
         elif kind == "blank":
-            if (place == start or text[place - 1].isspace()) and place <= _first_letter(text, start):
+            if first < start:
+                first = _first_letter(text, start)  # once a sentence, as thousands of blank lines may begin it
+            if place <= first:
                 continue
             end = place
         pieces.append(text[start:end])

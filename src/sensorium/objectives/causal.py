@@ -43,9 +43,11 @@ class CausalObjective(OneStack):
 
     def reader(self, shards: TokenShards) -> Pieces:
         """Reads pieces of documents."""
-        if self._read is None or self._read[0] is not shards:
-            self._read = shards, Pieces(shards, seq_len=self._seq_len, bos=self._bos, eos=self._eos)
-        return self._read[1]
+        held = self._read  # taken once: training and validation may ask at the same time
+        if held is None or held[0] is not shards:
+            held = shards, Pieces(shards, seq_len=self._seq_len, bos=self._bos, eos=self._eos)
+            self._read = held
+        return held[1]
 
     def units(self, shards: TokenShards, rng: np.random.Generator) -> Units:
         """Rows of (document, piece)."""

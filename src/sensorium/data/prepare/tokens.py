@@ -147,10 +147,10 @@ def encode(texts: Sequence[str], tokenizer: Tokenizer, words: Words | None = Non
     for some in neighbours(texts, _HELD):
         documents = [sentences(text) for text in some]
         counts += map(len, documents)
-        pieces = list(chain.from_iterable(documents))
-        ids, of_pieces = _encoded(pieces, tokenizer) if words is None else words.encode(pieces)
-        flat.append(ids)
-        lengths.append(of_pieces)
+        for pieces in neighbours(list(chain.from_iterable(documents)), _HELD):  # one document may hold millions
+            ids, of_pieces = _encoded(pieces, tokenizer) if words is None else words.encode(pieces)
+            flat.append(ids)
+            lengths.append(of_pieces)
     tokens = np.concatenate(lengths) if lengths else np.zeros(0, np.int64)
     ends = np.cumsum([0, *counts])
     spoken = tokens > 0
