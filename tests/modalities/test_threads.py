@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -59,6 +62,25 @@ def test_callers_at_once_do_not_leave_each_other_slow() -> None:
         thread.join()
     assert seen == [3] * 4
     assert torch.get_num_threads() == 3
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_pieces_of_a_piece_end_with_the_whole() -> None:
+    done: list[int] = []
+
+    def small(item: int) -> None:
+        if item == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.02)
+        done.append(item)
+
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        for_each(lambda _: for_each(small, range(100)), range(9))
+    assert time.perf_counter() - start < 2
+    assert len(done) < 100
+    time.sleep(0.1)
+    assert len(done) < 100, "nothing goes on behind"
 
 
 def test_one_thread_is_the_callers() -> None:

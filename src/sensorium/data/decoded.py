@@ -6,14 +6,14 @@ by one and transformed together, and small files are read in one thread.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,7 +21,7 @@ from sensorium.errors import ConfigError, DataError, InputError, SensoriumError
 from sensorium.files import atomic_file, disk_errors, read_json, text_hash, write_json
 from sensorium.modalities.audio import read_audio
 from sensorium.modalities.mel import MelSpec, log_mel
-from sensorium.modalities.pixels import ImageSpec, image_batch
+from sensorium.modalities.pixels import ImageSpec, small_pictures
 from sensorium.modalities.threads import for_each
 from sensorium.modalities.video import read_video
 from sensorium.progress import progress
@@ -33,7 +33,6 @@ SMALL = 65_536
 """Bytes of a file, on average, below which one thread is faster than several."""
 _AT_ONCE = 64
 """Files that are decoded between two movements of the progress bar."""
-_RAW = {"rescale": 1.0, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +79,7 @@ def decode(
 ) -> Decoded:
     """Decode files into memory, or into the cache, or find them there."""
     shapes = _shapes(spec)
-    size = sum(len(paths) * int(np.prod(shape)) * np.dtype(kind_of).itemsize for shape, kind_of in shapes)
+    size = sum(len(paths) * math.prod(shape) * np.dtype(kind_of).itemsize for shape, kind_of in shapes)
     if kind != "video":
         threads = _enough(paths, threads)
     if cache is None or size < LARGE:
@@ -153,9 +152,8 @@ def _fill_pictures(made: Decoded, paths: Sequence[Path], part: range, spec: Imag
     def failed(place: int, error: SensoriumError) -> None:
         made.errors[part[place]] = error.problem
 
-    raw = replace(spec, **_RAW)  # type: ignore[arg-type]
-    pixels = image_batch([paths[index] for index in part], raw, threads=threads, failed=failed)
-    made.values[part.start : part.stop] = pixels.to(torch.uint8).numpy()
+    pixels = small_pictures([paths[index] for index in part], spec, threads=threads, failed=failed)
+    made.values[part.start : part.stop] = pixels.numpy()
 
 
 def _fill_sounds(made: Decoded, paths: Sequence[Path], part: range, spec: MelSpec, threads: int | None) -> None:
@@ -192,6 +190,11 @@ def _fill_clips(made: Decoded, paths: Sequence[Path], part: range, spec: ClipSpe
             made.errors[index] = error.problem
 
     for_each(one, part, threads=threads)
+
+
+def values_of(spec: Spec) -> int:
+    """How many numbers are kept of a file."""
+    return sum(math.prod(shape) for shape, _ in _shapes(spec))
 
 
 def _shapes(spec: Spec) -> list[tuple[tuple[int, ...], str]]:

@@ -37,7 +37,7 @@ class MediaColumn:
         files: what each row shows, as a place in `values`: equal where rows name the same file; -1 where there is none.
         values: of each file that could be read. Pictures: uint8 "files 3 height width". Sounds: float16
             "files mels frames". Clips: uint8 "files frames 3 height width".
-        problems: each file that could not be read, and why.
+        problems: each file that could not be read, and why, in the order of the rows.
         unread: rows that name one of these.
         sound: the sound tracks of clips, where they were asked for; some clips have none.
     """
@@ -125,6 +125,7 @@ def load_media(
     for path, place in places.items():
         if (told := decoded.errors[number[place]]) is not None:
             problems[path] = told
+    problems = {path: problems[path] for path in paths if path and path in problems}  # in the order of the rows
     rows = [number[places[path]] if path and path not in problems else -1 for path in paths]
     if some and all(row < 0 for row in rows):
         _refuse(name, kind, problems)
@@ -162,12 +163,13 @@ def resolved(path: str, root: Path) -> Path:
         InputError: it is no path, or a relative one that leads out of the table's folder.
     """
     refuse_impossible(path)
-    whole = Path(os.path.abspath(root / path))
-    if not os.path.isabs(path) and not whole.is_relative_to(os.path.abspath(root)):
+    folder = os.path.abspath(root)
+    whole = os.path.abspath(os.path.join(folder, path))
+    if not os.path.isabs(path) and whole != folder and not whole.startswith(os.path.join(folder, "")):
         raise InputError(
             "it leads out of the table's folder", where=path, fix="Give an absolute path, or copy it there"
         )
-    return whole
+    return Path(whole)
 
 
 def _check_spec(kind: Kind, spec: Spec) -> None:
@@ -192,12 +194,14 @@ def _refuse(name: str, kind: Kind, problems: dict[str, str]) -> None:
 def problems_told(column: MediaColumn, name: str, *, most: int = 3) -> str | None:
     """One line about what could not be read, the first few by name; None where all could. What is no UTF-8 in a name
     is escaped."""
-    if not column.problems:
-        return None
-    files = "file" if len(column.problems) == 1 else "files"
-    rows = f", named by {column.unread:,} rows" if column.unread > len(column.problems) else ""
-    named = listed(column.problems, most=most)
-    told = f"column {name!r}: {len(column.problems)} {files} could not be read ({named}){rows}"
+    return unread_told(column.problems, column.unread, name, most=most) if column.problems else None
+
+
+def unread_told(problems: Sequence[tuple[str, str]], unread: int, name: str, *, most: int = 3) -> str:
+    """The same of files that could not be read, and why, and how many rows name one of them."""
+    files = "file" if len(problems) == 1 else "files"
+    rows = f", named by {unread:,} rows" if unread > len(problems) else ""
+    told = f"column {name!r}: {len(problems)} {files} could not be read ({listed(problems, most=most)}){rows}"
     return told.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

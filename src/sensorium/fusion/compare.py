@@ -5,7 +5,7 @@ Unusual: an expert is asked of every row, and NaN stands where its modality is a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +13,11 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from sensorium.data.tables.batch import FusedBatch
+from sensorium.data.tables.batch import FusedBatch, SenseInput
 from sensorium.data.tables.targets import TargetSpec
+from sensorium.fusion.features.base import Features
 from sensorium.fusion.measures import measure
+from sensorium.fusion.missing import Present
 from sensorium.fusion.model import FusedModel
 from sensorium.fusion.statistics import Interval, bootstrap_mean
 from sensorium.fusion.table_expert import TableExpert
@@ -65,31 +67,55 @@ def tell(
         device: where the model is.
         change: done to each batch before it is read: noise, or modalities taken away.
     """
-    fused, experts, present = list[Answers](), dict[str, list[Answers]](), dict[str, list[Bool[np.ndarray, " _"]]]()
+    parts = list[Told]()
     with torch.inference_mode():
         for plain in batches:
             batch = plain if change is None else change(plain)
-            read = {name: batch.inputs[name].to(device) for name in model.names}
-            joined, said, _ = model(read)
-            if joined is not None:
-                fused.append(answers(joined, spec))
-            for name, one in batch.inputs.items():
-                here = one.present.numpy()
-                present.setdefault(name, []).append(here)
-                if table is not None and name == table[0]:
-                    told = np.full((len(here), spec.outputs), np.nan)
-                    if here.any():
-                        told[here] = table[1](one.values.numpy())
-                elif name in said:
-                    told = answers(said[name], spec)
-                    told[~here] = np.nan
-                else:
-                    continue
-                experts.setdefault(name, []).append(told)
+            features, _ = model.features({name: batch.inputs[name].to(device) for name in model.names})
+            present = {name: one.present for name, one in batch.inputs.items()}
+            known = {} if table is None else {table[0]: told_by(table[1], batch.inputs[table[0]], spec)}
+            parts.append(judge(model, features, present, spec, known=known))
+    return joined(parts)
+
+
+def judge(
+    model: FusedModel, features: Features, present: Present, spec: TargetSpec, *, known: Mapping[str, Answers]
+) -> Told:
+    """Ask a model about rows that are encoded.
+
+    Args:
+        model: in evaluation mode; the caller is in inference mode.
+        features: of the model's modalities, as `FusedModel.encode` gives them.
+        present: where each modality is there; also those of `known`.
+        spec: what the outputs are.
+        known: the answers of experts that take the place of the model's heads; see `told_by`.
+    """
+    fused, place = None, next(iter(features.values())).device
+    if model.fusion is not None:
+        fused = answers(model.fused(features, {name: present[name].to(place) for name in features}), spec)
+    here = {name: present[name].cpu().numpy() for name in sorted(present)}
+    experts = {name: answers(said, spec) for name, said in model.experts(features).items() if name not in known}
+    for name, told in experts.items():
+        told[~here[name]] = np.nan
+    return Told(fused=fused, experts=dict(sorted((experts | dict(known)).items())), present=here)
+
+
+def told_by(expert: TableExpert, numbers: SenseInput, spec: TargetSpec) -> Answers:
+    """What an expert of numbers tells; NaN where there are none."""
+    here = numbers.present.numpy()
+    told = np.full((len(here), spec.outputs), np.nan)
+    if here.any():
+        told[here] = expert(numbers.values.numpy())
+    return told
+
+
+def joined(parts: Sequence[Told]) -> Told:
+    """What was told of rows, one piece after the other; at least one."""
+    fused = [part.fused for part in parts if part.fused is not None]
     return Told(
         fused=np.concatenate(fused) if fused else None,
-        experts={name: np.concatenate(parts) for name, parts in sorted(experts.items())},
-        present={name: np.concatenate(parts) for name, parts in sorted(present.items())},
+        experts={name: np.concatenate([part.experts[name] for part in parts]) for name in parts[0].experts},
+        present={name: np.concatenate([part.present[name] for part in parts]) for name in parts[0].present},
     )
 
 

@@ -21,7 +21,7 @@ from sensorium.core.linear import Linear
 from sensorium.core.sense_encoder import SenseModelConfig
 from sensorium.core.speech import SpeechConfig
 from sensorium.core.tower import PoolConfig, TowerConfig
-from sensorium.data.tables.batch import Inputs
+from sensorium.data.tables.batch import Inputs, SenseInput
 from sensorium.errors import ConfigError
 from sensorium.fusion.features.base import Features, FusionConfig, in_order
 from sensorium.fusion.features.build import build_fusion
@@ -136,19 +136,20 @@ class FusedModel(nn.Module):
         Raises:
             CapabilityError: a modality is missing.
         """
-        features, present = dict[str, Tensor](), dict[str, Tensor]()
         own = {name: one for name, one in inputs.items() if name in self.tokens}
-        parts = zip(self.names, self.encoders, self.aligns, in_order(own, self.names), strict=True)
-        for name, encoder, align, given in parts:
-            rows = given.present.nonzero()[:, 0]
-            whole = torch.zeros(
-                len(given.present), self.tokens[name], self.config.fusion.dim, device=given.present.device
-            )
-            if len(rows):
-                found = align(encoder(given.values, valid=given.valid), given.valid)
-                whole = whole.to(found.dtype).index_copy(0, rows, found)
-            features[name], present[name] = whole, given.present
-        return features, present
+        given = dict(zip(self.names, in_order(own, self.names), strict=True))
+        features = {name: self.encode(name, one) for name, one in given.items()}
+        return features, {name: one.present for name, one in given.items()}
+
+    def encode(self, name: str, given: SenseInput) -> Float[Tensor, "batch tokens dim"]:
+        """Tokens of one modality, zeros in rows where it is absent."""
+        place = self.names.index(name)
+        rows = given.present.nonzero()[:, 0]
+        whole = torch.zeros(len(given.present), self.tokens[name], self.config.fusion.dim, device=given.present.device)
+        if len(rows):
+            found = self.aligns[place](self.encoders[place](given.values, valid=given.valid), given.valid)
+            whole = whole.to(found.dtype).index_copy(0, rows, found)
+        return whole
 
     def experts(self, features: Features) -> dict[str, Logits]:
         """What each modality tells alone; where it is absent, nothing of meaning."""

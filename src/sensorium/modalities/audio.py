@@ -114,8 +114,9 @@ def _one_channel(sound: Any, source: StrPath | bytes, *, most: int) -> NDArray[n
     """All samples, averaged over the channels."""
     parts: list[NDArray[np.float32]] = []
     length = max(1, _BLOCK // int(sound.channels))
-    done = 0
-    while len(block := sound.read(length, dtype="float32", always_2d=True)):
+    done, more = 0, True
+    while more and len(block := sound.read(length, dtype="float32", always_2d=True)):
+        more = len(block) == length
         refuse_not_finite(block, done, sound.samplerate, where(source))
         parts.append(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1))
         done += len(block)

@@ -143,11 +143,10 @@ def log_mel(
             raise DataError("samples are not finite numbers", where=f"sound {index}", fix="Leave it out")
         floor = max(_FLOOR, loudest - _RANGE)
         torch.clamp(heard, min=floor, out=row[:, : place.heard])
-        row[:, : place.heard].add_(4.0).div_(4.0)
-        row[:, place.heard :] = (floor + 4.0) / 4.0
+        row[:, place.heard :] = floor
 
     for_each(finish, range(len(rows)), threads=_threads(result.device))
-    return result
+    return result.add_(4.0).div_(4.0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -144,32 +144,50 @@ def image_batch(
         InputError: there are no pictures, or one cannot be opened.
         DataError: one is not a picture, is damaged or too large.
     """
+    errors = dict[int, SensoriumError]()
+    small = small_pictures(
+        images, spec, threads=threads, max_pixels=max_pixels, failed=None if failed is None else errors.__setitem__
+    )
+    mean, std = (torch.tensor(part, dtype=torch.float64).view(3, 1, 1) for part in (spec.mean, spec.std))
+    pixels = small.float().mul_((spec.rescale / std).float()).sub_((mean / std).float())
+    for index, error in errors.items():
+        if failed is not None:
+            pixels[index] = 0
+            failed(index, error)
+    return pixels
+
+
+def small_pictures(
+    images: Sequence[Picture],
+    spec: ImageSpec,
+    *,
+    threads: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    failed: Callable[[int, SensoriumError], None] | None = None,
+) -> UInt8[Tensor, "batch 3 height width"]:
+    """Pictures before they are rescaled and normalised: RGB of the size that the model reads, 0 to 255. Arguments and
+    errors are those of `image_batch`."""
     if not images:
         raise InputError("no pictures were given", fix="Give one or more")
-    # Threads that fill it are not in the inference mode that the caller may be in.
-    with torch.inference_mode(False):
-        pixels = torch.zeros(len(images), 3, *spec.size)
+    height, width = spec.size
+    pixels = np.zeros((len(images), height, width, 3), np.uint8)
 
     def fill(index: int) -> SensoriumError | None:
         try:
-            pixels[index].copy_(_small(images[index], spec, max_pixels=max_pixels))
+            pixels[index] = np.asarray(_small(images[index], spec, max_pixels=max_pixels))
         except SensoriumError as error:
             if failed is None:
                 raise
             return error
         return None
 
-    errors = for_each(fill, range(len(images)), threads=threads)
-    mean, std = (torch.tensor(part, dtype=torch.float64).view(3, 1, 1) for part in (spec.mean, spec.std))
-    pixels.mul_((spec.rescale / std).float()).sub_((mean / std).float())
-    for index, error in enumerate(errors):
+    for index, error in enumerate(for_each(fill, range(len(images)), threads=threads)):
         if error is not None and failed is not None:
-            pixels[index] = 0
             failed(index, error)
-    return pixels
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
 
 
-def _small(picture: Picture, spec: ImageSpec, *, max_pixels: int) -> UInt8[Tensor, "3 height width"]:
+def _small(picture: Picture, spec: ImageSpec, *, max_pixels: int) -> Image.Image:
     if isinstance(picture, Tensor):
         image = Image.fromarray(picture.permute(1, 2, 0).contiguous().cpu().numpy())
     else:
@@ -181,7 +199,7 @@ def _small(picture: Picture, spec: ImageSpec, *, max_pixels: int) -> UInt8[Tenso
         height, width = spec.crop
         left, top = (image.width - width) // 2, (image.height - height) // 2
         image = image.crop((left, top, left + width, top + height))  # what lies outside is black
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    return image
 
 
 def _target(image: Image.Image, resize: tuple[int, int] | int) -> tuple[int, int]:

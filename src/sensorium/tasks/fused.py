@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +15,12 @@ import torch
 from jaxtyping import Bool
 
 from sensorium.data.tables.data import FusedData
-from sensorium.data.tables.specs import read_senses
+from sensorium.data.tables.specs import Problems, read_senses, reading_notes
 from sensorium.data.tables.table import Table, TableLike, read_table
 from sensorium.errors import CapabilityError, InputError
 from sensorium.files import StrPath, write_text
 from sensorium.fusion.compare import Answers, Change, Told, tell
+from sensorium.tasks.fused_pieces import tell_in_pieces
 from sensorium.training.devices import device_of
 from sensorium.training.fuse_folder import Fused, is_fused, read_fused
 
@@ -120,12 +123,22 @@ class FusedHandle:
         self, table: TableLike, *, root: StrPath | None = None, show_progress: bool | None = None
     ) -> Predictions:
         """Like `predict`, with what was missing."""
-        read = read_table(table, root=None if root is None else Path(root))
-        data, notes = self.read(read, show_progress=show_progress)
-        told = self.tell(data)
-        answers, target = self.fused.verdict(told), self.fused.target
-        rows = []
-        for number, answer in enumerate(answers):
+        read, problems = read_table(table, root=None if root is None else Path(root)), Problems()
+        self._refuse_strange(read)
+        rows, lacking, empty = list[Prediction](), Counter[str](), 0
+        for told in tell_in_pieces(
+            self.fused, read, device=self.device, problems=problems, show_progress=show_progress
+        ):
+            rows += self._predictions(told)
+            lacking.update({name: int((~here).sum()) for name, here in told.present.items()})
+            empty += int(told.empty.sum())
+        notes = reading_notes(self.fused.specs, read, problems)
+        missing = {name: count for name, count in lacking.items() if count}
+        return Predictions(tuple(rows), (*read.notes, *notes), missing, empty)
+
+    def _predictions(self, told: Told) -> Iterator[Prediction]:
+        target = self.fused.target
+        for number, answer in enumerate(self.fused.verdict(told)):
             used = tuple(name for name, here in told.present.items() if here[number])
             missing = tuple(name for name, here in told.present.items() if not here[number])
             match target.problem:
@@ -136,9 +149,16 @@ class FusedHandle:
                 case "regression":
                     label = float(answer[0])
             sure = {} if target.problem == "regression" else dict(zip(target.names, map(float, answer), strict=True))
-            rows.append(Prediction(label, sure, used, missing))
-        lacking = {name: int((~here).sum()) for name, here in told.present.items() if not here.all()}
-        return Predictions(tuple(rows), (*read.notes, *notes), lacking, int(told.empty.sum()))
+            yield Prediction(label, sure, used, missing)
+
+    def _refuse_strange(self, table: Table) -> None:
+        own = [name for spec in self.fused.specs for name in spec.sense.columns]
+        if not any(name in table.columns for name in own):
+            raise InputError(
+                f"has no column that the model reads ({', '.join(own[:20])})",
+                where=table.source,
+                fix=f"Its columns are {', '.join(list(table.columns)[:20])}: rename them",
+            )
 
     def read(
         self, table: Table, *, labelled: bool = False, show_progress: bool | None = None
@@ -154,13 +174,7 @@ class FusedHandle:
             InputError: no column of the model's is in it, or there is no label.
             DataError: a label was not in the training data.
         """
-        own = [name for spec in self.fused.specs for name in spec.sense.columns]
-        if not any(name in table.columns for name in own):
-            raise InputError(
-                f"has no column that the model reads ({', '.join(own[:20])})",
-                where=table.source,
-                fix=f"Its columns are {', '.join(list(table.columns)[:20])}: rename them",
-            )
+        self._refuse_strange(table)
         senses, notes = read_senses(self.fused.specs, table, some=False, show_progress=show_progress)
         target = self.fused.target
         targets = np.zeros((table.rows, target.outputs))

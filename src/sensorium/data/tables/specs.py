@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from sensorium.data.decoded import ClipSpec, Kind, Spec
-from sensorium.data.media import MediaColumn, load_media, problems_told
+from sensorium.data.media import MediaColumn, load_media, unread_told
 from sensorium.data.tables.cells import text_of, words_of
 from sensorium.data.tables.numbers import NumbersSpec
 from sensorium.data.tables.schema import Sense
@@ -26,6 +26,9 @@ from sensorium.errors import CheckpointError, ConfigError, DataError, InputError
 from sensorium.modalities.mel import MelSpec
 from sensorium.modalities.pixels import ImageSpec
 from sensorium.modalities.video import read_video
+
+Problems = dict[str, dict[str, str]]
+"""By column: each file that could not be read, in the order of the rows, and why."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,6 +51,11 @@ class SenseSpec:
     tokenizer: Tokenizer | None = None
     length: int | None = None
     numbers: NumbersSpec | None = None
+
+    @property
+    def media(self) -> Spec | None:
+        """How its files are brought to one size, where it is of files."""
+        return self.clip or self.mel or self.image
 
     def to_dict(self) -> dict[str, Any]:
         """All but the tokenizer, ready for JSON."""
@@ -108,27 +116,58 @@ def read_senses(
         DataError: `some`, and a column has no file that can be read.
         CapabilityError: an extra is not installed.
     """
-    clips, notes, found = dict[str, MediaColumn](), list[str](), dict[str, SenseRows]()
-    strange = list[str]()
-    absent = dict.fromkeys(name for spec in specs for name in spec.sense.columns if name not in table.columns)
-    notes += [f"column {name!r} is not there: predictions do without it" for name in absent]
+    found, problems = decode_senses(specs, table, some=some, cache=cache, show_progress=show_progress)
+    return found, reading_notes(specs, table, problems)
+
+
+def decode_senses(
+    specs: Sequence[SenseSpec],
+    table: Table,
+    *,
+    some: bool,
+    cache: Path | None = None,
+    show_progress: bool | None = None,
+) -> tuple[dict[str, SenseRows], Problems]:
+    """`read_senses`, with what is wrong with files still apart. Arguments and errors are the same."""
+    clips, problems, found = dict[str, MediaColumn](), Problems(), dict[str, SenseRows]()
     for spec in specs:
-        name, kind, columns = spec.sense.name, spec.sense.kind, spec.sense.columns
-        cells = [text_of(cell) for cell in table.columns.get(columns[0], [None] * table.rows)]
+        name, kind, column = spec.sense.name, spec.sense.kind, spec.sense.columns[0]
+        cells = table.columns.get(column, [None] * table.rows)
         if kind == "numbers" and spec.numbers is not None:
-            matrix, known = spec.numbers.encode(table.columns, table.rows)
-            found[name] = Numbers(matrix, known)
-            strange += spec.numbers.strange(table.columns)
+            found[name] = Numbers(*spec.numbers.encode(table.columns, table.rows))
         elif kind == "text" and spec.tokenizer is not None and spec.length is not None:
-            words = [words_of(cell) for cell in cells]
-            found[name] = Texts.of(words, spec.tokenizer, length=spec.length)
-            if mended := sum(text != word for text, word in zip(cells, words, strict=True)):
+            found[name] = Texts.of([words_of(cell) for cell in cells], spec.tokenizer, length=spec.length)
+        else:
+            paths = [text_of(cell) for cell in cells]
+            media = _media(spec, paths, table, clips, some=some, cache=cache, show=show_progress)
+            problems[column] = dict(media.problems)
+            found[name] = _rows(spec, media)
+    return found, problems
+
+
+def reading_notes(specs: Sequence[SenseSpec], table: Table, problems: Problems) -> list[str]:
+    """A line about each column that is absent, then about the files, then about the cells that could not be read.
+
+    Args:
+        specs: how the table was read.
+        table: all rows.
+        problems: of all its files.
+    """
+    absent = dict.fromkeys(name for spec in specs for name in spec.sense.columns if name not in table.columns)
+    notes, strange = [f"column {name!r} is not there: predictions do without it" for name in absent], list[str]()
+    for column, bad in problems.items():
+        if bad:
+            unread = sum(text_of(cell) in bad for cell in table.columns[column])
+            notes.append(unread_told(tuple(bad.items()), unread, column))
+    for spec in specs:
+        if spec.numbers is not None:
+            strange += spec.numbers.strange(table.columns)
+        elif spec.sense.kind == "text":
+            name = spec.sense.columns[0]
+            if mended := sum(text_of(cell) != words_of(cell) for cell in table.columns.get(name, ())):
                 told = "1 text is" if mended == 1 else f"{mended:,} texts are"
                 strange.append(f"column {name!r}: {told} not valid Unicode, and read with \ufffd for what is not")
-        else:
-            column = _media(spec, cells, table, clips, some=some, cache=cache, show=show_progress, notes=notes)
-            found[name] = _rows(spec, column)
-    return found, notes + strange
+    return notes + strange
 
 
 def _media(
@@ -140,22 +179,18 @@ def _media(
     some: bool,
     cache: Path | None,
     show: bool | None,
-    notes: list[str],
 ) -> MediaColumn:
     """The files of a column, decoded; clips once for their frames and their sound."""
     column = spec.sense.columns[0]
-    how: Spec | None = spec.clip or spec.mel or spec.image
+    how = spec.media
     kind: Kind = "video" if spec.clip is not None else "audio" if spec.mel is not None else "image"
     if how is None:
         raise CheckpointError(f"how {spec.sense.name!r} is read is not told", fix="Copy the folder of the model anew")
     if column not in clips or kind != "video":
-        loaded = load_media(
+        clips[column] = load_media(
             cells, kind, how, root=table.root, cache=cache, name=f"{table.source}, column {column!r}", some=some,
             show_progress=show,
         )  # fmt: skip
-        if told := problems_told(loaded, column):
-            notes.append(told)
-        clips[column] = loaded
     return clips[column]
 
 
