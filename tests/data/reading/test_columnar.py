@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from sensorium.data.reading.columnar import columnar_rows
 from sensorium.data.reading.files import read_file
 from sensorium.data.reading.inputs import read_inputs
 from sensorium.data.reading.places import UnreadableError
+from sensorium.data.rows import named_rows
 from sensorium.data.sample import Ledger, Sample
 from sensorium.errors import DataError
 
@@ -148,6 +150,7 @@ def test_a_parquet_file_that_stores_a_long_text_once_is_read_a_few_rows_at_a_tim
 
 READ = """
 import sys
+from datetime import date
 from pathlib import Path
 from sensorium.data.reading.inputs import read_inputs
 from sensorium.data.sample import Ledger
@@ -183,3 +186,100 @@ def test_parquet_whose_description_is_damaged_does_not_end_the_process(tmp_path:
         [sys.executable, "-c", READ, str(tmp_path / "a.parquet")], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stderr
+
+
+def categories(values: pa.Array) -> pa.Array:
+    """As pandas writes a categorical: the rows are numbers of the values, the last of which is not used."""
+    return pa.DictionaryArray.from_arrays(pa.array([0, None, 0], pa.int8()), values)
+
+
+@pytest.mark.parametrize("name", ["a.arrow", "stream.arrow", "a.feather"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([1, 2]),
+        pa.array([1.5, 2.0]),
+        pa.array([True, False]),
+        pa.array([date(2020, 1, 1), date(2021, 1, 1)]),
+        pa.array([b"ab", b"cd"], pa.binary(2)),
+        pa.array([["a", "b"], ["c"]]),
+        pa.nulls(1),
+    ],
+    ids=lambda values: str(values.type),
+)
+def test_categories_that_are_no_strings_are_read_as_what_they_are(tmp_path: Path, name: str, values: pa.Array) -> None:
+    columnar(name, pa.table({"text": TEXTS, "url": categories(values)}), tmp_path / name)
+    rows = [row for _, row in named_rows(tmp_path / name, Ledger(strict=True))]
+    first = values[0].as_py()
+    assert rows == [{"text": text, "url": url} for text, url in zip(TEXTS, [first, None, first], strict=True)]
+    found = samples(tmp_path / name)
+    assert [sample.text for sample in found] == TEXTS
+    assert [sample.meta for sample in found] == [{}] * 3
+
+
+@pytest.mark.parametrize("options", [{}, {"use_dictionary": False}])
+def test_a_parquet_file_may_hold_groups_of_no_rows(tmp_path: Path, options: dict) -> None:
+    table = pa.table({"id": range(3), "text": TEXTS})
+    pq.write_table(table.slice(0, 0), tmp_path / "none.parquet", **options)
+    with pq.ParquetWriter(tmp_path / "some.parquet", table.schema, **options) as out:
+        for one in (table, table.slice(0, 0), table):
+            out.write_table(one)
+    assert texts(tmp_path / "none.parquet") == []
+    assert texts(tmp_path / "some.parquet") == TEXTS * 2
+    assert len(list(named_rows(tmp_path / "some.parquet", Ledger(strict=True)))) == 6
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())])
+def test_runs_of_the_same_text_are_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: pa.DataType) -> None:
+    runs = pa.RunEndEncodedArray.from_arrays(pa.array([2, 3, 6], pa.int32()), pa.array(TEXTS).cast(kind))
+    columnar("a.arrow", pa.table({"text": runs}), tmp_path / "a.arrow")
+    for held in (1 << 23, 30):
+        monkeypatch.setattr(columnar_module, "_HELD", held)
+        assert texts(tmp_path / "a.arrow") == [TEXTS[at] for at in (0, 0, 1, 2, 2, 2)]
+
+
+def test_a_long_text_that_runs_over_many_rows_is_told_before_it_fills_the_memory(tmp_path: Path) -> None:
+    runs = pa.RunEndEncodedArray.from_arrays(pa.array([1 << 20], pa.int32()), pa.array(["o" * (1 << 20)]))
+    columnar("a.arrow", pa.table({"text": runs}), tmp_path / "a.arrow")
+    with pytest.raises(UnreadableError, match="unpacks to"):
+        list(read_file(tmp_path / "a.arrow", Ledger()))
+
+
+@pytest.mark.parametrize("cut", [1, 4, 5, 7])
+def test_a_stream_that_ends_within_the_head_of_a_batch_is_cut(tmp_path: Path, cut: int) -> None:
+    sizes = list[int]()
+    with (tmp_path / "a.arrow").open("wb") as file, pa.ipc.new_stream(file, pa.schema({"text": pa.string()})) as out:
+        for text in TEXTS[:2]:
+            out.write_batch(pa.record_batch({"text": [text]}))
+            sizes.append(file.tell())
+    data = (tmp_path / "a.arrow").read_bytes()
+    (tmp_path / "a.arrow").write_bytes(data[: sizes[0] + cut])
+    with pytest.raises(UnreadableError, match="cut short"):
+        list(read_file(tmp_path / "a.arrow", Ledger()))
+    (tmp_path / "a.arrow").write_bytes(data[: sizes[0]] + bytes(4))  # as old versions end a stream
+    assert texts(tmp_path / "a.arrow") == TEXTS[:1]
+
+
+@pytest.mark.parametrize("name", ["a.arrow", "a.parquet"])
+def test_a_row_that_python_cannot_hold_is_a_problem_of_its_own(tmp_path: Path, name: str) -> None:
+    strings = pa.array([b"good", b"\xff\xfe", b"late"]).view(pa.string())
+    times = pa.array([0, 0, 1 << 62]).cast(pa.timestamp("us"))
+    columnar(name, pa.table({"text": strings, "time": times}), tmp_path / name)
+    ledger = Ledger()
+    rows = list(named_rows(tmp_path / name, ledger))
+    assert [(where, row["text"]) for where, row in rows] == [(f"{tmp_path / name}:1", "good")]
+    assert [problem["where"] for problem in ledger.problems] == [f"{tmp_path / name}:{row}" for row in (2, 3)]
+    assert ledger.problems[0]["reason"] == "holds a string that is not valid UTF-8"
+    assert "holds a value that cannot be read" in ledger.problems[1]["reason"]
+    assert texts(tmp_path / name, Ledger(), column="time") == []
+    columnar(name, pa.table({"text": TEXTS, "url": times, "title": strings}), tmp_path / name)
+    assert [sample.meta for sample in samples(tmp_path / name)] == [{"title": "good"}, {}, {"title": "late"}]
+
+
+@pytest.mark.parametrize("name", ["a.arrow", "a.parquet"])
+def test_two_columns_of_the_same_name_are_told(tmp_path: Path, name: str) -> None:
+    columnar(name, pa.table([TEXTS, TEXTS], names=["text", "text"]), tmp_path / name)
+    with pytest.raises(DataError, match="two columns are called 'text'"):
+        texts(tmp_path / name)
+    with pytest.raises(DataError, match="two columns are called 'text'"):
+        list(named_rows(tmp_path / name, Ledger()))

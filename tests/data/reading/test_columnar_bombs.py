@@ -159,7 +159,7 @@ NESTED = {
     "struct<": [{"a": "b"}, {"a": "c"}],
     "map<": pa.array([[("a", "b")], []], pa.map_(pa.string(), pa.string())),
     "dictionary<values=list": pa.DictionaryArray.from_arrays(pa.array([0, 0]), pa.array([["a"]])),
-    "run_end_encoded<": pa.RunEndEncodedArray.from_arrays(pa.array([2], pa.int32()), pa.array(["a"])),
+    "run_end_encoded<": pa.RunEndEncodedArray.from_arrays(pa.array([2], pa.int32()), pa.array([["a"]])),
 }
 
 

@@ -144,6 +144,38 @@ def test_too_little_to_tell_is_told(tmp_path: Path) -> None:
     )
 
 
+SHORT = [
+    ("cp874", "สวัสดีชาวโลก"),
+    ("cp874", "วันนี้อากาศดีมากเราไปเที่ยวทะเลกันเถอะ"),
+    ("koi8-r", "Всем привет"),
+    ("koi8-r", "братства."),
+    ("koi8-r", "Москва"),
+]
+
+
+@pytest.mark.parametrize(("encoding", "text"), SHORT)
+def test_words_that_would_be_usual_chinese_too_are_told_to_be_perhaps_either(encoding: str, text: str) -> None:
+    with pytest.raises(EncodingError) as caught:
+        find_encoding(text.encode(encoding))
+    assert set(caught.value.candidates) == {encoding, "gb18030"}
+    assert f"perhaps {' or '.join(caught.value.candidates)}" in str(caught.value)
+
+
+PAIRED = [
+    ("latin-1", "sää pää häät ääni lääke\n" * 10),
+    ("latin-1", "La personne créée et agréée.\n" * 20),
+    ("latin-1", "Füße süß Größe"),
+    ("cp1251", "Доброе утро, мама!"),
+    ("cp866", "Доброе утро, мама!"),
+]
+
+
+@pytest.mark.parametrize(("encoding", "text"), PAIRED)
+def test_letters_that_stand_in_pairs_by_chance_and_are_no_usual_chinese_are_letters(encoding: str, text: str) -> None:
+    data = text.encode(encoding)
+    assert data.decode(find_encoding(data)) == text
+
+
 CARRIER = "The museum was opened in 1925, and its name is written %s on all maps of the town. Millions see it.\n"
 MIXED = [("zh", "gb18030"), ("tw", "big5"), ("ja", "shift_jis"), ("ja", "euc_jp"), ("ko", "cp949")]
 

@@ -221,3 +221,27 @@ def test_what_is_no_crawl_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "a.warc").write_bytes(b"just text")
     with pytest.raises(DataError, match="not a readable WARC file"):
         samples(tmp_path / "a.warc")
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_a_crawl_whose_lines_end_with_lf_alone_is_one_problem_that_says_so(tmp_path: Path, suffix: str) -> None:
+    records = [owl(number).replace(b"\r\n", b"\n") for number in range(3)]
+    (tmp_path / f"a{suffix}").write_bytes(b"".join(map(PACKERS[suffix], records)))
+    ledger = Ledger()
+    assert samples(tmp_path / f"a{suffix}", ledger) == []
+    assert [problem["reason"] for problem in ledger.problems] == [
+        "not a readable WARC file: its lines end with LF alone, and those of WARC with CR LF"
+    ]
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_page_in_an_encoding_that_is_none_costs_itself_alone(tmp_path: Path, suffix: str, place: int) -> None:
+    records = [owl(number) for number in range(3)]
+    records[place] = record("http://birds.example/x", page().encode(), headers="Content-Encoding: utf-8\r\n")
+    (tmp_path / f"a{suffix}").write_bytes(b"".join(map(PACKERS[suffix], records)))
+    ledger = Ledger()
+    read = [sample.source[-1] for sample in samples(tmp_path / f"a{suffix}", ledger)]
+    assert read == [str(number) for number in range(3) if number != place]
+    (problem,) = ledger.problems
+    assert "a damaged record: " in problem["reason"]

@@ -78,6 +78,9 @@ def message_at(file: File, at: int) -> Message | None:
     """
     file.seek(at)
     head = file.read(8)
+    # A stream ends without a word, or with a size of 0, which old ones write alone.
+    if len(head) < 8 and head not in (b"", bytes(4)):
+        raise ValueError("it is cut short")
     size, prefix = int.from_bytes(head[:4], "little"), 4
     if size == _CONTINUED:
         size, prefix = int.from_bytes(head[4:8], "little"), 8

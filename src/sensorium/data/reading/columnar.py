@@ -53,7 +53,7 @@ def columnar_documents(
         limits: what may be unpacked from how much.
 
     Raises:
-        DataError: there is no such column, or it holds lists or structures.
+        DataError: there is no such column, or two, or it holds lists or structures.
         UnreadableError: it is damaged, or holds more than the limits allow.
     """
 
@@ -67,7 +67,7 @@ def columnar_documents(
                 where=str(source),
                 fix=f"Choose one with --column (present: {', '.join(plain) or 'none'})",
             )
-        return [column, *(name for name in dict.fromkeys(plain) if name in META and name != column)]
+        return _each_once(schema, [column, *(name for name in plain if name in META and name != column)], source)
 
     number = 0
     for batch in _batches(file, kind, source, choose, limits):
@@ -86,21 +86,55 @@ def columnar_documents(
 
 
 def columnar_rows(path: Path, kind: str, ledger: Ledger) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The rows of a columnar file, with their numbers; a damaged file is a problem of the ledger."""
+    """The rows of a columnar file, with their numbers; a damaged file, or row, is a problem of the ledger.
+
+    Raises:
+        DataError: two columns have the same name.
+    """
     number = 0
     try:
         with path.open("rb") as file:
-            for batch in _batches(file, kind, path, lambda schema: list(schema.names), LIMITS):
-                for row in batch.to_pylist():
+            for batch in _batches(file, kind, path, lambda schema: _each_once(schema, schema.names, path), LIMITS):
+                for row in _rows(batch):
                     number += 1
-                    yield f"{path}:{number}", row
+                    if isinstance(row, str):
+                        ledger.problem(f"{path}:{number}", row)
+                    else:
+                        yield f"{path}:{number}", row
     except UnreadableError as error:
         ledger.problem(error.where, error.problem)
+
+
+def _rows(batch: pa.RecordBatch) -> list[dict[str, Any] | str]:
+    """Each row as Python has it, or what is wrong with it: Arrow holds times that Python has not, and strings that it
+    does not check."""
+    try:
+        rows: list[dict[str, Any] | str] = batch.to_pylist()
+    except (ValueError, OverflowError) as error:
+        if batch.num_rows > 1:
+            rows = [row for at in range(batch.num_rows) for row in _rows(batch.slice(at, 1))]
+        elif isinstance(error, UnicodeDecodeError):
+            rows = ["holds a string that is not valid UTF-8"]
+        else:
+            rows = [f"holds a value that cannot be read: {error}"]
+    return rows
 
 
 def parquet_rows(path: Path, ledger: Ledger) -> Iterator[tuple[str, dict[str, Any]]]:
     """The rows of a Parquet file, with their numbers; a damaged file is a problem of the ledger."""
     return columnar_rows(path, ".parquet", ledger)
+
+
+def _each_once(schema: pa.Schema, chosen: Sequence[str], source: str | Path) -> list[str]:
+    """The chosen columns, none of which may share its name.
+
+    Raises:
+        DataError: one does.
+    """
+    for name in chosen:
+        if schema.names.count(name) > 1:
+            raise DataError(f"two columns are called {name!r}", where=str(source), fix="Rename one of them")
+    return list(chosen)
 
 
 _Choose = Callable[["pa.Schema"], list[str]]
@@ -137,9 +171,11 @@ def _parquet(file: File, choose: _Choose, limits: Limits) -> Iterator[pa.RecordB
     table = pq.ParquetFile(file, arrow_extensions_enabled=False)
     schema = table.schema_arrow
     columns = choose(schema)
-    strings = [name for name in dict.fromkeys(columns) if _stringy(schema.types[schema.names.index(name)])]
+    strings = [name for name in columns if _stringy(schema.types[schema.names.index(name)])]
     packed = pq.ParquetFile(file, metadata=table.metadata, read_dictionary=strings, arrow_extensions_enabled=False)
     for group, (count, chunks) in enumerate(groups_of(file, columns)):
+        if not count:
+            continue  # its chunks point nowhere
         # A group may hold gigabytes: rows are taken so many at a time that a batch is small.
         rows = max(1, min(1 << 16, count * _HELD // max(sum(chunk.size for chunk in chunks), 1)))
         longest = max((check_pages(chunk, file, limits) for chunk in chunks), default=0)
@@ -159,7 +195,7 @@ def _arrow(file: File, choose: _Choose, limits: Limits) -> Iterator[pa.RecordBat
     opened = pa.ipc.open_file if in_file else pa.ipc.open_stream
     file.seek(0)
     schema = opened(pa.PythonFile(file, mode="r")).schema
-    columns = [schema.names.index(name) for name in dict.fromkeys(choose(schema))]
+    columns = [schema.names.index(name) for name in choose(schema)]
     file.seek(0)
     options = pa.ipc.IpcReadOptions(included_fields=columns)
     reader = opened(pa.PythonFile(file, mode="r"), options=options)
@@ -207,12 +243,18 @@ def _written_out(batch: pa.RecordBatch, sizes: np.ndarray) -> Iterator[pa.Record
     while start < batch.num_rows:
         before = int(ends[start - 1]) if start else 0
         stop = max(int(np.searchsorted(ends, before + _HELD, "right")), start + 1)
-        columns = [
-            column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-            for column in whole.slice(start, stop - start).columns
-        ]
+        columns = list(map(_plain, whole.slice(start, stop - start).columns))
         yield pa.record_batch(columns, names=batch.schema.names)
         start = stop
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """A column that holds each row for itself."""
+    import pyarrow as pa
+
+    if pa.types.is_run_end_encoded(column.type):
+        return _plain(column.values.take(pa.array(_runs(column))))  # Arrow's own function lacks some types
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def _decodable(column: pa.Array) -> pa.Array:
@@ -225,7 +267,7 @@ def _decodable(column: pa.Array) -> pa.Array:
     return pa.DictionaryArray.from_arrays(column.indices, column.dictionary.cast(plain), safe=False)
 
 
-def _lengths(column: pa.Array) -> Any:
+def _lengths(column: pa.Array) -> np.ndarray:
     """Bytes of each row's string; 0 for what is none."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -233,6 +275,8 @@ def _lengths(column: pa.Array) -> Any:
     kind = column.type
     if isinstance(column, pa.ExtensionArray):
         return _lengths(column.storage)
+    if pa.types.is_run_end_encoded(kind):
+        return np.take(_lengths(column.values), _runs(column))
     if pa.types.is_dictionary(kind):
         lengths = pa.array(_lengths(column.dictionary)).take(column.indices)
     elif _viewed(kind):
@@ -242,8 +286,14 @@ def _lengths(column: pa.Array) -> Any:
     elif _stringy(kind):
         lengths = pc.binary_length(column)
     else:
-        return 0
-    return lengths.fill_null(0).to_numpy(zero_copy_only=False)
+        return np.zeros(len(column), np.int64)
+    return np.asarray(lengths.fill_null(0).to_numpy(zero_copy_only=False))
+
+
+def _runs(column: pa.Array) -> np.ndarray:
+    """Of each row of a column that is encoded by the ends of runs, the run that it is in."""
+    rows = np.arange(column.offset, column.offset + len(column))
+    return np.searchsorted(column.run_ends.to_numpy(), rows, "right")
 
 
 def checked(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -278,7 +328,8 @@ def _nested(kind: pa.DataType) -> bool:
 
     if isinstance(kind, pa.BaseExtensionType):
         return _nested(kind.storage_type)
-    return _nested(kind.value_type) if pa.types.is_dictionary(kind) else bool(kind.num_fields)
+    encoded = pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind)
+    return _nested(kind.value_type) if encoded else bool(kind.num_fields)
 
 
 def _stringy(kind: pa.DataType) -> bool:
@@ -306,19 +357,19 @@ def _binary_of(kind: pa.DataType) -> pa.DataType | None:
 
 
 def _texts(column: pa.Array) -> list[Any]:
-    """A column's values. A string that is no UTF-8, which Arrow does not check, becomes bytes: no text."""
+    """A column's values; what Python has no value for becomes one that is no text."""
     if len(column) == 1 and np.max(_lengths(column)) > 4 * MAX_ROW:
         return [_TOO_LONG]
     try:
         return list(column.to_pylist())
-    except UnicodeDecodeError:
-        import pyarrow as pa
-
-        return [_text(value) for value in column.cast(pa.large_binary()).to_pylist()]
+    except (ValueError, OverflowError):
+        return list(map(_value, column))
 
 
-def _text(value: bytes | None) -> str | bytes | None:
+def _value(scalar: pa.Scalar) -> Any:
     try:
-        return None if value is None else value.decode()
+        return scalar.as_py()
     except UnicodeDecodeError:
-        return value
+        return b""  # bytes, which is what a string is that Arrow did not check
+    except (ValueError, OverflowError):
+        return scalar

@@ -28,7 +28,7 @@ CONFIDENCE = 0.75
 """Below it a guess is not used."""
 _SURE = 0.85
 _DOUBTED = 0.5
-"""The most that is believed of an encoding of one byte a character where bytes stand in pairs."""
+"""How much is believed of an encoding where one of another kind may be meant, and of one that is worth naming."""
 _USUAL = 0.8
 """Share of usual characters that a text has at least in an encoding that it may be written in."""
 _SAMPLE = 1 << 16
@@ -73,6 +73,11 @@ _SINGLE = {
 }
 """Encodings of one byte a character that are believed of uchardet, by Python's name or uchardet's; of some the superset
 that is really meant. Those of old terminals are not: it names them where it knows nothing better."""
+
+_LATIN = frozenset(
+    ("cp1250", "cp1252", "cp1254", "cp1257", "cp1258", "iso8859-2", "iso8859-4", "iso8859-13", "iso8859-15")
+)
+"""Those of Latin letters."""
 
 
 class EncodingError(ValueError):
@@ -122,7 +127,7 @@ def find_encoding(head: bytes, *, complete: bool = True) -> str:
         raise EncodingError(f"not valid UTF-8 near byte {wrong}")
     guess = guess_encoding(head, complete=complete)
     if guess is None or guess.confidence < CONFIDENCE:
-        candidates = _candidates(head, guess, complete=complete)
+        candidates = _candidates(head, complete=complete)
         perhaps = f", perhaps {_either(candidates)}" if candidates else ""
         more = "" if perhaps or _installed() else ", and without sensorium[prepare] few other encodings are known"
         raise EncodingError(f"not valid UTF-8 near byte {wrong}{perhaps}{more}", candidates)
@@ -132,24 +137,44 @@ def find_encoding(head: bytes, *, complete: bool = True) -> str:
 def guess_encoding(head: bytes, *, complete: bool = True) -> Guess | None:
     """The likeliest encoding of bytes that are not UTF-8; None where nothing fits."""
     sample = _sample(head)
-    pairs, singles = _east_asian(sample), _by_uchardet(sample)
-    if singles is not None and _in_pairs(sample):
-        singles = Guess(singles.encoding, min(singles.confidence, _DOUBTED))
-    guesses = [guess for guess in (pairs, singles) if guess and _decodes(head, guess.encoding, complete=complete)]
+    pairs, singles = _guesses(head, sample, complete=complete)
     # Bytes that all pair up into frequent characters do so for a reason; letters with accents prove less.
-    if pairs in guesses and pairs is not None and pairs.confidence > _SURE:
+    if singles is None or (pairs is not None and pairs.confidence > _SURE):
         return pairs
-    return max(guesses, key=lambda guess: guess.confidence, default=None)
+    if _in_pairs(sample) and (pairs or _usual(sample)):
+        # Either may be meant. Chinese is easily read as letters with accents, but seldom as words of another alphabet.
+        if pairs and singles.confidence >= CONFIDENCE and singles.encoding not in _LATIN:
+            pairs = _doubted(pairs)
+        singles = _doubted(singles)
+    return max((guess for guess in (pairs, singles) if guess), key=lambda guess: guess.confidence)
 
 
-def _candidates(head: bytes, guess: Guess | None, *, complete: bool) -> list[str]:
+def _doubted(guess: Guess) -> Guess:
+    return Guess(guess.encoding, min(guess.confidence, _DOUBTED))
+
+
+def _guesses(head: bytes, sample: bytes, *, complete: bool) -> tuple[Guess | None, Guess | None]:
+    """The likeliest encoding of Chinese, Japanese and Korean, and the likeliest of one byte a character."""
+    pairs, singles = (
+        guess if guess and _decodes(head, guess.encoding, complete=complete) else None
+        for guess in (_east_asian(sample), _by_uchardet(sample))
+    )
+    return pairs, singles
+
+
+def _usual(sample: bytes) -> list[Guess]:
+    """The encodings of Chinese, Japanese and Korean in which nearly all characters are usual ones."""
+    fits = ((encoding, _fit(sample, encoding, rows, mark)) for encoding, rows, mark in _EAST_ASIAN)
+    return [Guess(encoding, fit.usual) for encoding, fit in fits if fit is not None and fit.usual > _USUAL]
+
+
+def _candidates(head: bytes, *, complete: bool) -> list[str]:
     """What bytes may be written in that are too few to tell."""
-    sample, found = _sample(head), [guess] if guess else []
-    for encoding, rows, mark in _EAST_ASIAN:
-        fit = _fit(sample, encoding, rows, mark)
-        if fit is not None and fit.usual > _USUAL and _decodes(head, encoding, complete=complete):
-            found.append(Guess(encoding, fit.usual))
-    return list(dict.fromkeys(one.encoding for one in sorted(found, key=lambda one: -one.confidence)))
+    sample = _sample(head)
+    found = [guess for guess in _usual(sample) if _decodes(head, guess.encoding, complete=complete)]
+    guesses = sorted(filter(None, _guesses(head, sample, complete=complete)), key=lambda one: -one.confidence)
+    found += [guess for guess in guesses if guess.confidence >= _DOUBTED]
+    return list(dict.fromkeys(one.encoding for one in sorted(found or guesses[:1], key=lambda one: -one.confidence)))
 
 
 def _either(names: Sequence[str]) -> str:

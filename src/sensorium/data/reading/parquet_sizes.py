@@ -96,7 +96,8 @@ def check_pages(chunk: Chunk, file: File, limits: Limits) -> int:
 def _chunk(told: dict[int, Any]) -> Chunk:
     of = told[3]
     start, dictionary = int(of[9]), int(of.get(11, 0))
-    start = dictionary if 0 < dictionary < start else start
+    # A chunk of no rows may have a dictionary, and no page of data: that stands at 0 then.
+    start = dictionary if dictionary > 0 and (start <= 0 or dictionary < start) else start
     name, shared = bytes(of[3][0]).decode("utf-8", "replace"), of[1] == _BYTE_ARRAY and _DELTA in of[2]
     delta = shared or (of[1] == _BYTE_ARRAY and _DELTA_LENGTH in of[2])
     return Chunk(name, start, start + int(of[7]), int(of[6]), delta, shared)

@@ -32,6 +32,7 @@ _LENGTH = re.compile(r"\s*[0-9]{1,18}\s*")
 _BEHIND = 64
 """Bytes behind a record in which the next one begins."""
 _FALSE = "it is not as long as it says"
+_BARE = "its lines end with LF alone, and those of WARC with CR LF"
 _NO_HEADER = "WARC header"
 """In fastwarc's words for what stands where a record should begin, and is none."""
 _ENCODED = ("Content-Encoding", "Transfer-Encoding")
@@ -63,10 +64,12 @@ def warc_documents(
         try:
             for record, place in _records(file, begin):
                 yield from held
+                if begin == place == 0 and _bare(record):
+                    raise UnreadableError(f"not a readable WARC file: {_BARE}", where=source)
                 found, on, held = True, place + 1, iter(())
                 end = _end(file, place, record) if plain else place + 1
                 if end is None:
-                    raise PageError(_FALSE)
+                    raise PageError(_BARE if _bare(record) else _FALSE)
                 if (kind := _kind(record, ledger)) or not plain:
                     data, taken = _content(record, file, size, limits)
                     size += taken
@@ -82,11 +85,11 @@ def warc_documents(
         except UnpackError as error:
             raise UnreadableError(f"cannot be read: {error}", where=source) from error
         except (OSError, PageError) as error:
-            if not found and begin == 0:
+            if not found and begin == 0 and _NO_HEADER in str(error):
                 raise UnreadableError(f"not a readable WARC file: {error}", where=source) from error
             if _NO_HEADER not in str(error):
                 yield from held
-            if found:
+            if found or begin == 0:
                 ledger.problem(f"{source}, after byte {on - 1}", f"a damaged record: {error}")
             following = _next(file, on, plain=plain)
             if following is None:
@@ -140,6 +143,11 @@ def _end(file: File, place: int, record: Any) -> int | None:
         return end if last and right else None
     finally:
         file.seek(at)
+
+
+def _bare(record: Any) -> bool:
+    """Whether a record's lines end with LF alone: fastwarc takes them for one."""
+    return any("\nWARC-" in value or "\nContent-" in value for value in record.headers.values())
 
 
 def _next(file: File, begin: int, *, plain: bool) -> int | None:
