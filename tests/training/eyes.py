@@ -36,6 +36,7 @@ def squares(folder: Path, count: int = 64, seed: int = 0) -> Path:
 
 
 def language(folder: Path) -> Path:
+    torch.manual_seed(0)
     saved(llama(), folder, "decoder")
     return folder
 

@@ -123,7 +123,7 @@ def test_a_new_tower_learns_too_and_a_resampler_takes_fewer_tokens(parts: Path, 
         "fresh.heads=2",
         "fresh.feedforward=64",
     ]
-    settings = [*LEARNED, *fresh, "eyes.projector=resampler", "eyes.queries=2", "eyes.heads=4"]
+    settings = [*LEARNED, "run.steps=120", *fresh, "eyes.projector=resampler", "eyes.queries=2", "eyes.heads=4"]
     run = taught(parts, tmp_path / "fresh", *settings, vision=None)
     assert run.notes[0] == "one picture is 2 tokens"
     assert "new" in run.notes[1]
