@@ -64,7 +64,7 @@ def ours(source: Path, out: Path, *, workers: int) -> None:
     pipeline, ledger = stages(), Ledger()
     units, work = in_units(parts_of([source], ledger)), Work(out / "work", out)
     work.folder.mkdir()
-    with hired(None, min(workers, len(units)), pipeline) as workforce:
+    with hired(None, workers, len(units), pipeline) as workforce:
         engine = Engine(work=work, units=units, executor=workforce, strict=True, show_progress=False)
         segments = engine.segments(pipeline, Reading("text", strict=True), 0)
         engine.run(segments)
