@@ -43,9 +43,9 @@ def test_invalid_bytes_give_what_decoding_all_at_once_gives(data: bytes) -> None
 
 
 def _byte_letters() -> dict[str, int]:
-    from sensorium.data.tokens.tokenizer import _BYTES
+    from sensorium.data.tokens.tokenizer import BYTES
 
-    return _BYTES
+    return BYTES
 
 
 def test_wordpiece_and_sentencepiece_keep_their_spaces() -> None:
